@@ -1,0 +1,224 @@
+"""The closed union of what drill can do to a target, each with what it touches, as serialisable data.
+
+A fault (``drill.faults``) turns parameters and facts into actions and knows no target; a target executes
+actions and knows no fault. The undo of an action is an action, written to the journal before the deed.
+
+A *held* fault is described by one of the ``…Fault`` records below. They are exactly what the agent
+(``drill.agent``) takes as its ``--spec`` JSON, in the sandbox, in a helper pod and in an ephemeral container.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from drill.core.values import Value
+
+PacketBackend = Literal["netem", "nfqueue", "nft", "htb"]
+"""netem: kernel qdisc; nfqueue: packets held in user space; nft: dropped or rejected; htb: shaped."""
+
+
+class PacketFault(Value):
+    """Packets of a replica's serving port are delayed, lost, shaped, dropped or rejected.
+
+    Only packets of TCP ``port`` are faulted, selected by an nftables set whose elements carry the TTL.
+    ``peers`` limits the fault to those IPv4 addresses (empty: every peer), ``exempt`` names addresses that are
+    never faulted (Prometheus's scrapes, kubelet's probes). ``direction`` is ``ingress`` for packets that
+    arrive at ``port``, ``egress`` for packets the replica itself sends to ``port`` of ``peers``.
+    """
+
+    kind: Literal["packet"] = "packet"
+    backend: PacketBackend
+    port: int
+    direction: Literal["ingress", "egress"] = "ingress"
+    delay_ms: float = 0.0
+    jitter_ms: float = 0.0
+    loss_percent: float = 0.0
+    reorder_percent: float = 0.0
+    duplicate_percent: float = 0.0
+    rate_bit: int = 0
+    drop: Literal["", "drop", "reject"] = ""
+    peers: tuple[str, ...] = ()
+    exempt: tuple[str, ...] = ()
+
+
+class HttpFault(Value):
+    """A share of the HTTP requests to ``port`` is answered with ``status`` and/or delayed, by a real Envoy.
+
+    ``abort_percent`` and ``delay_percent`` are 0 to 100; ``status`` is used only where ``abort_percent`` > 0.
+    """
+
+    kind: Literal["http"] = "http"
+    port: int
+    abort_percent: float = 0.0
+    status: int = 503
+    delay_percent: float = 0.0
+    delay_ms: float = 0.0
+    exempt: tuple[str, ...] = ()
+
+
+class CpuFault(Value):
+    """stress-ng burns ``workers`` CPUs at ``load_percent`` inside the replica's own cgroup."""
+
+    kind: Literal["cpu"] = "cpu"
+    workers: int
+    load_percent: int = 100
+
+
+class MemoryFault(Value):
+    """stress-ng allocates and keeps touching ``size_bytes`` inside the replica's own cgroup.
+
+    ``oom`` true: the allocation is meant to exceed the cgroup's limit, so the kernel's OOM killer acts.
+    """
+
+    kind: Literal["memory"] = "memory"
+    size_bytes: int
+    oom: bool = False
+
+
+class DiskFault(Value):
+    """The file system at ``path`` (as the replica sees it) is filled until ``leave_bytes`` are free."""
+
+    kind: Literal["disk"] = "disk"
+    path: str
+    leave_bytes: int = 0
+
+
+class PauseFault(Value):
+    """Every process of the replica is stopped (SIGSTOP) and continued (SIGCONT) at the end."""
+
+    kind: Literal["pause"] = "pause"
+
+
+HeldFault = Annotated[
+    PacketFault | HttpFault | CpuFault | MemoryFault | DiskFault | PauseFault, Field(discriminator="kind")
+]
+
+
+class HoldFault(Value):
+    """Start an agent at ``replica`` that holds ``fault`` until released, its deadline, or a missed lease.
+
+    ``ttl_s`` is the life of the kernel-held part once nobody refreshes it; ``deadline_s`` the longest the
+    agent holds the fault by its own monotonic clock. With ``reapply`` the fault follows the replica: a
+    restarted container gets it again.
+    """
+
+    do: Literal["hold"] = "hold"
+    injection: str
+    replica: str
+    fault: HeldFault
+    ttl_s: float = 10.0
+    deadline_s: float
+    reapply: bool = False
+
+    def touches(self) -> frozenset[str]:
+        """Resources that no other action of the same time may touch, as ``replica/resource``."""
+        resource = {"packet": "net", "http": "net"}.get(self.fault.kind, self.fault.kind)
+        return frozenset({f"{self.replica}/{resource}"})
+
+
+class ReleaseFault(Value):
+    """End the fault that ``injection`` holds at ``replica``; doing it twice is harmless."""
+
+    do: Literal["release"] = "release"
+    injection: str
+    replica: str
+
+    def touches(self) -> frozenset[str]:
+        """Nothing: an undo never conflicts."""
+        return frozenset()
+
+
+class KillReplica(Value):
+    """Kill ``replica`` once: ``kill`` is SIGKILL to its main process; ``delete`` and ``evict`` ask the API."""
+
+    do: Literal["kill"] = "kill"
+    injection: str
+    replica: str
+    mode: Literal["kill", "delete", "evict"] = "kill"
+
+    def touches(self) -> frozenset[str]:
+        """The replica's life."""
+        return frozenset({f"{self.replica}/life"})
+
+
+class AwaitReplica(Value):
+    """Wait until ``replica`` (or its replacement) serves again, at most ``within_s`` seconds."""
+
+    do: Literal["await"] = "await"
+    injection: str
+    replica: str
+    within_s: float = 60.0
+
+    def touches(self) -> frozenset[str]:
+        """Nothing: an undo never conflicts."""
+        return frozenset()
+
+
+Action = Annotated[HoldFault | ReleaseFault | KillReplica | AwaitReplica, Field(discriminator="do")]
+ACTION: TypeAdapter[HoldFault | ReleaseFault | KillReplica | AwaitReplica] = TypeAdapter(Action)
+
+
+def undo_of(action: HoldFault | ReleaseFault | KillReplica | AwaitReplica) -> ReleaseFault | AwaitReplica:
+    """Return the action that takes *action* back; the undo of an undo is itself."""
+    match action:
+        case HoldFault():
+            return ReleaseFault(injection=action.injection, replica=action.replica)
+        case KillReplica():
+            return AwaitReplica(injection=action.injection, replica=action.replica)
+        case _:
+            return action
+
+
+def describe(action: HoldFault | ReleaseFault | KillReplica | AwaitReplica) -> str:
+    """Say in one line what *action* does, the way `drill plan` prints it."""
+    match action:
+        case HoldFault():
+            return f"{action.replica}: {describe_fault(action.fault)}"
+        case ReleaseFault():
+            return f"{action.replica}: remove the fault and verify that nothing is left"
+        case KillReplica():
+            return f"{action.replica}: {'SIGKILL' if action.mode == 'kill' else action.mode} the replica"
+        case AwaitReplica():
+            return f"{action.replica}: wait until it serves again (at most {action.within_s:g} s)"
+
+
+def describe_fault(fault: PacketFault | HttpFault | CpuFault | MemoryFault | DiskFault | PauseFault) -> str:
+    """Say in one line what a held fault is."""
+    match fault:
+        case PacketFault():
+            return _describe_packet(fault)
+        case HttpFault():
+            parts = []
+            if fault.abort_percent:
+                parts.append(f"answer {fault.abort_percent:g} % of requests with {fault.status}")
+            if fault.delay_percent:
+                parts.append(f"delay {fault.delay_percent:g} % of requests by {fault.delay_ms:g} ms")
+            return f"{' and '.join(parts)} (Envoy in front of port {fault.port})"
+        case CpuFault():
+            return f"burn {fault.workers} CPU(s) at {fault.load_percent} % in its cgroup (stress-ng)"
+        case MemoryFault():
+            end = " until the kernel's OOM killer acts" if fault.oom else ""
+            return f"allocate {fault.size_bytes // 2**20} MiB in its cgroup{end} (stress-ng)"
+        case DiskFault():
+            return f"fill {fault.path} until {fault.leave_bytes} bytes are free"
+        case PauseFault():
+            return "stop every process (SIGSTOP)"
+
+
+def _describe_packet(fault: PacketFault) -> str:
+    parts = []
+    if fault.delay_ms:
+        jitter = f" ± {fault.jitter_ms:g} ms" if fault.jitter_ms else ""
+        parts.append(f"delay by {fault.delay_ms:g} ms{jitter}")
+    for name in ("loss", "reorder", "duplicate"):
+        percent = getattr(fault, f"{name}_percent")
+        if percent:
+            parts.append(f"{name} {percent:g} %")
+    if fault.rate_bit:
+        parts.append(f"shape to {fault.rate_bit / 1000:g} kbit/s")
+    if fault.drop:
+        parts.append(fault.drop)
+    where = f"to port {fault.port}" + (f" of {', '.join(fault.peers)}" if fault.peers else "")
+    return f"{' and '.join(parts)} packets {fault.direction} {where} ({fault.backend})"

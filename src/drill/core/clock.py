@@ -1,0 +1,20 @@
+"""Times: Unix seconds inside, RFC 3339 with milliseconds (UTC) outside. Nothing here reads a clock."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def rfc3339(unix: float) -> str:
+    """Render Unix seconds as ``2026-11-23T21:42:28.123Z``."""
+    moment = datetime.fromtimestamp(round(unix, 3), UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def parse_rfc3339(text: str) -> float:
+    """Parse an RFC 3339 time (any offset, up to nanoseconds) into Unix seconds. Raises ValueError."""
+    head, dot, tail = text.partition(".")
+    if dot:
+        digits = len(tail) - len(tail.lstrip("0123456789"))
+        text = f"{head}.{tail[:digits][:6]:0<6}{tail[digits:]}"
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()

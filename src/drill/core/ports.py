@@ -1,0 +1,68 @@
+"""The ports between the engine and the world. Adapters implement them; ``drill.cli.wiring`` joins them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from drill.core.actions import AwaitReplica, HoldFault, KillReplica, ReleaseFault
+from drill.core.facts import Endpoints, Facts
+from drill.core.observations import AlertmanagerAlert, AlertSpan, Notification, RuleStatus, SliSample
+from drill.core.probes import Measurement, Probe
+
+AnyAction = HoldFault | ReleaseFault | KillReplica | AwaitReplica
+
+
+class Target(Protocol):
+    """Where a drill runs. All methods block, may be called from several threads, and have a time limit."""
+
+    @property
+    def name(self) -> str:
+        """``sandbox`` or the name of a Kubernetes context."""
+
+    def facts(self) -> Facts:
+        """Return what compile needs to know. Raises Unavailable."""
+
+    def endpoints(self) -> Endpoints:
+        """Return where Prometheus, Alertmanager and the notification sink are reached from here."""
+
+    def execute(self, action: AnyAction) -> float:
+        """Do *action* and return the Unix time at which it was done. Raises ActionFailed.
+
+        HoldFault returns once the agent has said ``applied``; ReleaseFault once it has said ``reverted`` or
+        nothing of it is left, so doing it twice is harmless.
+        """
+
+    def measure(self, probe: Probe) -> Measurement:
+        """Answer *probe*. Raises Unavailable when it cannot be measured."""
+
+    def snapshot(self, replica: str) -> Mapping[str, str]:
+        """Describe everything faults may change at *replica* (qdiscs, nft ruleset, processes, limits, files).
+
+        Two snapshots without a fault in between are equal. Raises Unavailable.
+        """
+
+    def log_lines(self) -> Sequence[str]:
+        """Return the last lines its own servers logged, for a report that must explain an unknown."""
+
+
+class AlertObserver(Protocol):
+    """The alert path as its APIs show it. All times are Unix seconds of the server's clock."""
+
+    def rules(self) -> Sequence[RuleStatus]:
+        """All alerting rules Prometheus has loaded. Raises Unavailable."""
+
+    def alert_spans(self, start: float, end: float) -> Sequence[AlertSpan]:
+        """All alert states between *start* and *end*, from raw ``ALERTS`` samples. Raises Unavailable."""
+
+    def alertmanager_alerts(self) -> Sequence[AlertmanagerAlert]:
+        """All alerts of all Alertmanager peers now. Raises Unavailable when no peer answers."""
+
+    def notifications(self, since: float) -> Sequence[Notification]:
+        """What the notification sink got since *since*; empty where there is none. Raises Unavailable."""
+
+    def sli(self, at: float | None = None) -> Sequence[SliSample]:
+        """All SLIs now (or at *at*). Raises Unavailable."""
+
+    def started_at(self) -> float:
+        """When Prometheus's process started; a change during a run makes predictions invalid."""

@@ -1,0 +1,89 @@
+"""Appending to and reading from ``journal.jsonl``. Owns the file; knows nothing of what the events mean."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Self, TypeVar
+
+from pydantic import ValidationError
+
+from drill.journal.events import EVENT, AnyEvent, Event
+
+E = TypeVar("E", bound=Event)
+
+
+class Journal:
+    """The journal of one run. ``append`` returns only when the line is on disk (fsync)."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        self.path = path
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._events: list[AnyEvent] = []
+        self._listeners: list[Callable[[AnyEvent], None]] = []
+        self._file = path.open("xb", buffering=0)
+
+    def append(self, event: E) -> E:
+        """Number and time *event*, write it, sync it, then tell the listeners. Raises OSError when it cannot."""
+        with self._lock:
+            stamped = event.with_(seq=len(self._events), at=event.at or self._clock())
+            line = stamped.model_dump_json().encode() + b"\n"
+            written = self._file.write(line)
+            if written != len(line):
+                raise OSError(f"{self.path}: only {written} of {len(line)} bytes written: disk full?")
+            os.fsync(self._file.fileno())
+            self._events.append(stamped)  # type: ignore[arg-type]
+        for listener in self._listeners:
+            listener(stamped)  # type: ignore[arg-type]
+        return stamped
+
+    def subscribe(self, listener: Callable[[AnyEvent], None]) -> None:
+        """Call *listener* with every event written from now on, in the writer's thread."""
+        self._listeners.append(listener)
+
+    @property
+    def events(self) -> Sequence[AnyEvent]:
+        """All events written so far."""
+        return tuple(self._events)
+
+    def close(self) -> None:
+        """Close the file; closing twice is harmless."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class ReadJournal:
+    """A journal read back: the events up to the first line that cannot be read, and what is wrong with it."""
+
+    def __init__(self, events: Sequence[AnyEvent], damage: str = "") -> None:
+        self.events = tuple(events)
+        self.damage = damage
+
+
+def read_journal(path: Path) -> ReadJournal:
+    """Read as much of *path* as is whole; a cut or damaged line ends the reading and is named in ``damage``.
+
+    Raises OSError when the file cannot be opened.
+    """
+    events: list[AnyEvent] = []
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.endswith(b"\n"):
+                return ReadJournal(events, f"{path}:{number}: the last line is cut off")
+            try:
+                event = EVENT.validate_json(line)
+            except ValidationError as error:
+                return ReadJournal(events, f"{path}:{number}: {error.errors()[0]['msg']}")
+            if event.seq != number - 1:
+                return ReadJournal(events, f"{path}:{number}: expected event {number - 1}, found {event.seq}")
+            events.append(event)
+    return ReadJournal(events)

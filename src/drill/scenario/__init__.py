@@ -1,0 +1,1 @@
+"""Scenario files: the model, the position-keeping loader, the exported JSON schema."""
