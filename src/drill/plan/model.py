@@ -45,6 +45,8 @@ class Impact(Value):
     injection: str
     sloth_id: str
     error_ratio: Interval
+    lasts_s: float | None = None
+    """How long it lasts when that is not the injection's ``for_s`` (a kill lasts as long as the restart)."""
 
 
 class PredictedAlert(Value):

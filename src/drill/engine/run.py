@@ -1,0 +1,233 @@
+"""The shell around ``decide``: it carries commands out on a thread pool, and writes down all it does and sees.
+
+Owns threads and the journal's order: the undo of a step is on disk before the step is done. It decides nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from drill import __version__
+from drill.core.errors import DrillError
+from drill.core.observations import SliSample
+from drill.core.ports import AlertObserver, Target
+from drill.engine import state as s
+from drill.engine.budget import spent
+from drill.engine.decide import decide
+from drill.engine.effects import Effects
+from drill.engine.watch import Watcher
+from drill.journal import events as e
+from drill.journal.journal import Journal
+from drill.plan.model import Plan
+
+TICK_S = 0.05
+UNDO_TRIES = 3
+WORKERS = 32
+
+Repredict = Callable[[float, Mapping[str, float]], Plan]
+"""(history in s, error ratio by sloth_id) -> the plan with predictions made anew."""
+
+
+@dataclass
+class Runner:
+    """One run of one plan. ``run`` blocks until everything is undone, observed and written."""
+
+    plan: Plan
+    target: Target
+    observer: AlertObserver
+    journal: Journal
+    repredict: Repredict
+    abort: threading.Event = field(default_factory=threading.Event)
+    clock: Callable[[], float] = time.time
+
+    def __post_init__(self) -> None:
+        self._inbox: queue.SimpleQueue[s.Seen] = queue.SimpleQueue()
+        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="drill")
+        self._broken = ""
+        self._effects = Effects(self.plan, self.target, self._write, self.clock)
+        self._watcher = Watcher(self.plan, self.observer, self._write, self._inbox.put, self.clock)
+        self._ended: dict[str, list[float]] = {}
+        self._touched: dict[str, float] = {}
+
+    def start(self, run_id: str, plan_sha256: str, preflight: e.Preflight, *, forced: bool) -> None:
+        """Write the head of the journal. Raises OSError when the journal cannot be written."""
+        started = e.RunStarted(
+            run_id=run_id,
+            plan_sha256=plan_sha256,
+            drill_version=__version__,
+            pid=os.getpid(),
+            host=platform.node(),
+            endpoints=self.target.endpoints(),
+            forced=forced,
+        )
+        self.journal.append(started)
+        self.journal.append(e.PhaseEntered(phase="preflight"))
+        self.journal.append(preflight)
+
+    def run(self) -> None:
+        """Run the plan to its end. Never raises for what a target or a server does; that is in the journal."""
+        state = s.initial(self.plan, self.clock())
+        self._write(e.PhaseEntered(phase="baseline"))
+        self._watcher.start()
+        try:
+            while not state.finished:
+                state, commands = decide(state, self.clock(), self._drain())
+                for command in commands:
+                    self._carry_out(command, state)
+        finally:
+            self._watcher.stop()
+            self._pool.shutdown(wait=True)
+
+    def _drain(self) -> list[s.Seen]:
+        seen: list[s.Seen] = []
+        if self.abort.is_set():
+            seen.append(s.AbortAsked("user", "asked to stop"))
+        if self._broken:
+            seen.append(s.AbortAsked("engine", self._broken))
+        try:
+            seen.append(self._inbox.get(timeout=TICK_S))
+            while True:
+                seen.append(self._inbox.get_nowait())
+        except queue.Empty:
+            return seen
+
+    def _write(self, event: e.Event) -> bool:
+        """Append to the journal; False when that failed, which ends the run (the undo does not need it)."""
+        try:
+            self.journal.append(event)
+        except OSError as error:
+            self._broken = self._broken or f"the journal cannot be written: {error.strerror or error}"
+            return False
+        return True
+
+    def _carry_out(self, command: s.Command, state: s.State) -> None:
+        match command:
+            case s.Enter():
+                self._write(e.PhaseEntered(phase=command.phase))
+            case s.Prepare():
+                self._pool.submit(self._prepare, command.injection)
+            case s.MeasureBaseline():
+                self._start_timeline()
+            case s.Act():
+                self._act(command)
+            case s.Measure():
+                self._pool.submit(self._measure, command.injection)
+            case s.Repredict():
+                self._predict(f"the measured effect of '{command.injection}'")
+            case s.Undo():
+                self._pool.submit(self._undo, command)
+            case s.Check():
+                self._pool.submit(self._check, command.injection)
+            case s.Abort():
+                self._write(
+                    e.AbortRequested(
+                        by="user" if command.by == "user" else _machine(command.by), reason=command.reason
+                    )
+                )
+            case s.Finish():
+                self._finish(state)
+
+    # ---- before the first touch ----
+
+    def _prepare(self, injection: str) -> None:
+        try:
+            self._effects.prepare(injection)
+        except DrillError as error:
+            self._inbox.put(s.Prepared(injection, error=str(error)))
+        else:
+            self._inbox.put(s.Prepared(injection))
+
+    def _start_timeline(self) -> None:
+        history_s, slis = self._watcher.history()
+        self._write(e.BaselineMeasured(history_s=history_s, slis=tuple(slis)))
+        self._predict("the measured history and healthy traffic", history_s, slis)
+        self._write(e.TimelineStarted())
+
+    def _predict(self, basis: str, history_s: float | None = None, slis: tuple[SliSample, ...] = ()) -> None:
+        if history_s is not None:
+            self._basis = (history_s, {sample.sloth_id: sample.error_ratio for sample in slis})
+        plan = self.repredict(*self._basis)
+        expected = tuple(alert.predicted for alert in plan.expected)
+        self._write(e.Predicted(basis=basis, expected=expected, also=plan.also))
+
+    # ---- the deed and its undo ----
+
+    def _act(self, command: s.Act) -> None:
+        recorded = self._write(
+            e.UndoRecorded(injection=command.injection, action=command.step.action, undo=command.step.undo)
+        )
+        if not recorded:
+            self._inbox.put(s.Acted(command.injection, command.step.action, False, self.clock(), self._broken))
+            return
+        self._touched.setdefault(command.injection, self.clock())
+        self._write(e.ActionStarted(injection=command.injection, action=command.step.action))
+        self._pool.submit(self._execute, command)
+
+    def _execute(self, command: s.Act) -> None:
+        action = command.step.action
+        try:
+            done_at = self.target.execute(action)
+        except DrillError as error:
+            self._write(e.ActionFailed(injection=command.injection, action=action, error=str(error)))
+            self._inbox.put(s.Acted(command.injection, action, False, self.clock(), str(error)))
+        else:
+            self._write(e.ActionDone(injection=command.injection, action=action, done_at=done_at))
+            self._inbox.put(s.Acted(command.injection, action, False, done_at))
+
+    def _measure(self, injection: str) -> None:
+        holds, at = self._effects.prove(injection)
+        if holds:
+            first = self._touched[injection]
+            self._write(e.InjectionEffective(injection=injection, first_touch=first, since=at))
+        self._inbox.put(s.Measured(injection, holds, at))
+
+    def _undo(self, command: s.Undo) -> None:
+        undo, error = command.step.undo, ""
+        times = self._ended.setdefault(command.injection, [])
+        times.append(self.clock())
+        for attempt in range(UNDO_TRIES):
+            try:
+                times.append(self.target.execute(undo))
+                self._write(e.ActionDone(injection=command.injection, action=undo, done_at=times[-1]))
+                error = ""
+                break
+            except DrillError as failure:
+                error = str(failure)
+                time.sleep(0.2 * (attempt + 1))
+        if error:
+            self._write(e.ActionFailed(injection=command.injection, action=undo, error=error))
+        self._inbox.put(s.Acted(command.injection, undo, True, self.clock(), error))
+
+    def _check(self, injection: str) -> None:
+        times = self._ended.get(injection, [self.clock()])
+        self._write(e.InjectionEnded(injection=injection, first=min(times), last=max(times)))
+        differences = self._effects.differences(injection)
+        self._write(e.CleanChecked(injection=injection, clean=not differences, differences=tuple(differences)))
+        self._inbox.put(s.Checked(injection, clean=not differences))
+
+    def _finish(self, state: s.State) -> None:
+        self._watcher.stop()
+        self._watcher.last_evidence()
+        samples = [
+            sample for event in self.journal.events if isinstance(event, e.SliSeen) for sample in event.samples
+        ]
+        touched = {impact.sloth_id for impact in self.plan.impacts}
+        for slo in self.plan.slos:
+            if slo.sloth_id in touched:
+                share = spent(slo, (sample for sample in samples if sample.at >= state.t0))
+                self._write(e.BudgetMeasured(sloth_id=slo.sloth_id, spent=share, remaining=1 - share))
+        clean = [event.clean for event in self.journal.events if isinstance(event, e.CleanChecked)]
+        touched_any = sum(1 for item in state.injections.values() if item.fired)
+        complete = all(clean) and len(clean) >= touched_any
+        self._write(e.RunFinished(aborted=state.aborted, undo_complete=complete))
+
+
+def _machine(by: str) -> str:
+    return "guardrail" if by == "guardrail" else "engine"

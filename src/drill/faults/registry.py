@@ -1,0 +1,40 @@
+"""Which faults there are. Built-in faults are listed here, others register under ``drill.faults``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import entry_points
+from typing import cast
+
+from drill.faults.bandwidth import Bandwidth
+from drill.faults.base import Fault, Params
+from drill.faults.cpu_stress import CpuStress
+from drill.faults.disk_full import DiskFull
+from drill.faults.http_error import HttpError
+from drill.faults.latency import Latency
+from drill.faults.memory import MemoryHog, OomKill
+from drill.faults.packet_loss import PacketLoss
+from drill.faults.partition import Partition
+from drill.faults.pause import Pause
+from drill.faults.pod_kill import PodKill
+
+BUILT_IN = (
+    Latency(), PacketLoss(), Bandwidth(), Partition(), HttpError(), CpuStress(), MemoryHog(), OomKill(),
+    DiskFull(), PodKill(), Pause(),
+)  # fmt: skip
+
+
+@cache
+def faults() -> Mapping[str, Fault]:
+    """Return every fault by name; an outside fault cannot replace a built-in one."""
+    outside = (entry.load()() for entry in entry_points(group="drill.faults"))
+    known: dict[str, Fault] = {}
+    for fault in (*cast("tuple[Fault, ...]", BUILT_IN), *outside):
+        known.setdefault(fault.name, fault)
+    return known
+
+
+def parameter_models() -> Mapping[str, type[Params]]:
+    """Return the model of every fault's ``with:`` block, by the fault's name."""
+    return {name: fault.params for name, fault in faults().items()}

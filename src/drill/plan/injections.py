@@ -1,0 +1,160 @@
+"""Injections of a scenario turned into steps with undos, for one target. Mistakes come back as complaints."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from drill.core.actions import undo_of
+from drill.core.facts import Facts, Replica, Service
+from drill.core.problems import did_you_mean
+from drill.faults.base import Backend, Fault, Params, Site
+from drill.plan.impact import Hit
+from drill.plan.model import PlannedInjection, Step
+from drill.scenario.model import Injection, Scenario
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """Something wrong at ``path`` in the scenario file; becomes a Problem with line and column."""
+
+    path: tuple[str | int, ...]
+    message: str
+    hint: str = ""
+
+
+@dataclass
+class Planned:
+    """What planning the injections gave."""
+
+    injections: list[PlannedInjection] = field(default_factory=list)
+    hits: list[Hit] = field(default_factory=list)
+    complaints: list[Complaint] = field(default_factory=list)
+
+
+def plan_injections(
+    scenario: Scenario,
+    params: Mapping[str, Params],
+    facts: Facts,
+    faults: Mapping[str, Fault],
+    seed: int,
+) -> Planned:
+    """Plan every injection; an injection with a complaint is left out."""
+    planned = Planned()
+    for index, injection in enumerate(scenario.injections):
+        place = ("injections", index)
+        complaints = list(_complaints(injection, facts))
+        if complaints:
+            planned.complaints += [Complaint((*place, *c.path), c.message, c.hint) for c in complaints]
+            continue
+        _plan_one(planned, injection, place, params[injection.id], facts, faults[injection.fault], seed)
+    planned.complaints += _overlaps(planned.injections, scenario)
+    return planned
+
+
+def _complaints(injection: Injection, facts: Facts) -> Iterator[Complaint]:
+    names = [service.name for service in facts.services]
+    service = facts.service(injection.target.service)
+    if service is None:
+        text = f"{facts.target} has no service '{injection.target.service}'"
+        yield Complaint(("target", "service"), text, did_you_mean(injection.target.service, names))
+    elif not service.replicas:
+        yield Complaint(("target", "service"), f"service '{service.name}' has no replica to break")
+    if injection.target.peer and facts.service(injection.target.peer) is None:
+        text = f"{facts.target} has no service '{injection.target.peer}'"
+        yield Complaint(("target", "peer"), text, did_you_mean(injection.target.peer, names))
+
+
+def _plan_one(
+    planned: Planned,
+    injection: Injection,
+    place: tuple[str | int, ...],
+    params: Params,
+    facts: Facts,
+    fault: Fault,
+    seed: int,
+) -> None:
+    service = facts.service(injection.target.service)
+    assert service is not None  # _complaints has checked it
+    backend, why = choose_backend(fault.backends(params), facts)
+    if backend is None:
+        text = f"fault '{fault.name}' cannot be made on {facts.target}: {why}"
+        planned.complaints.append(
+            Complaint((*place, "fault"), text, "drill doctor says what is missing and how to get it")
+        )
+        return
+    replicas = choose_replicas(service, injection.target.pods, f"{seed}/{injection.id}")
+    for_s = injection.for_ / facts.fast_forward
+    sites = [Site(injection.id, facts, service, replica, for_s, injection.target.peer) for replica in replicas]
+    steps = [
+        Step(at_s=at_s, action=action, undo=undo_of(action))
+        for site in sites
+        for at_s, action in fault.actions(params, backend.name, site)
+    ]
+    planned.injections.append(
+        PlannedInjection(
+            id=injection.id,
+            fault=fault.name,
+            backend=backend.name,
+            why=why,
+            service=service.name,
+            replicas=tuple(replica.name for replica in replicas),
+            of_replicas=len(service.replicas),
+            at_s=injection.at / facts.fast_forward,
+            for_s=for_s,
+            steps=tuple(sorted(steps, key=lambda step: step.at_s)),
+            effect=fault.effect(params, backend.name, sites[0]),
+        )
+    )
+    planned.hits.append(
+        Hit(
+            injection=injection.id,
+            service=service.name,
+            share=len(replicas) / len(service.replicas),
+            outcome=fault.outcome(params, backend.name, sites[0]),
+            peer=injection.target.peer,
+        )
+    )
+
+
+def choose_backend(backends: Sequence[Backend], facts: Facts) -> tuple[Backend | None, str]:
+    """Return the first backend whose abilities the target has, and why it is that one (or why there is none)."""
+    reasons: list[str] = []
+    for backend in backends:
+        lacking = [need for need in backend.needs if need in facts.missing]
+        if not lacking:
+            why = backend.title if not reasons else f"{backend.title}; {'; '.join(reasons)}"
+            return backend, why
+        reasons += [f"no {need}: {facts.missing[need]}" for need in lacking]
+    return None, "; ".join(dict.fromkeys(reasons))
+
+
+def choose_replicas(service: Service, pods: int | float, seed: str) -> tuple[Replica, ...]:
+    """Choose replicas: a share (float, rounded up) or a count (int), the same ones for the same seed."""
+    total = len(service.replicas)
+    wanted = pods if isinstance(pods, int) else max(1, math.ceil(pods * total - 1e-9))
+    if wanted >= total:
+        return service.replicas
+    chosen = set(random.Random(seed).sample(range(total), wanted))
+    return tuple(replica for index, replica in enumerate(service.replicas) if index in chosen)
+
+
+def _overlaps(injections: Sequence[PlannedInjection], scenario: Scenario) -> Iterator[Complaint]:
+    """Two faults on one resource at one time would undo into each other's state."""
+    index = {injection.id: number for number, injection in enumerate(scenario.injections)}
+    for later, second in enumerate(injections):
+        for first in injections[:later]:
+            apart = first.at_s + first.for_s <= second.at_s or second.at_s + second.for_s <= first.at_s
+            shared = _touched(first) & _touched(second)
+            if shared and not apart:
+                text = (
+                    f"injections '{first.id}' and '{second.id}' touch {', '.join(sorted(shared))} at the same time"
+                )
+                hint = "let one end before the other starts, or choose other replicas"
+                yield Complaint(("injections", index[second.id], "at"), text, hint)
+
+
+def _touched(injection: PlannedInjection) -> frozenset[str]:
+    return frozenset().union(*(step.action.touches() for step in injection.steps))
