@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -25,8 +25,8 @@ class Measuring(Protocol):
     def query(self, promql: str) -> bool:
         """True when the query returns any sample that is not 0."""
 
-    def history_s(self) -> float:
-        """Age of the oldest sample of the SLI series, in seconds."""
+    def history_s(self, sloth_ids: Sequence[str]) -> float:
+        """Age in seconds of the oldest sample of the youngest of these SLOs."""
 
 
 @dataclass
@@ -68,7 +68,8 @@ class Watcher:
         age = self.plan.history_s
         if isinstance(self.observer, Measuring):
             try:
-                age = self.observer.history_s()
+                touched = sorted({impact.sloth_id for impact in self.plan.impacts})
+                age = self.observer.history_s(touched) + self.plan.scrape_interval_s
             except DrillError as error:
                 self._lose("prometheus", error)
         return age, self._slis

@@ -175,6 +175,8 @@ class AlertsSeen(Event):
     end: float
     spans: tuple[AlertSpan, ...]
     query: str = ""
+    missed: tuple[tuple[float, float], ...] = ()
+    """Times in ``[start, end]`` in which no rule was evaluated: there, the absence of an alert shows nothing."""
 
 
 class AlertmanagerSeen(Event):

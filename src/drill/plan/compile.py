@@ -109,7 +109,7 @@ def compile_plan(
         guardrails=_guardrails(scenario.guardrails, facts.fast_forward),
     )
     plan = repredict(draft, rules, history_s=draft.history_s, baseline={})
-    spend = max((alert.budget for alert in all_predicted(plan)), default=0.0)
+    spend = max((alert.budget for alert in all_predicted(plan) if alert.fires), default=0.0)
     plan = plan.with_(budget_spend=spend)
     return Compiled(plan.with_(findings=_findings(plan)))
 

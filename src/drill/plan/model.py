@@ -64,6 +64,9 @@ class PredictedAlert(Value):
     long_s: float = 0.0
     short_s: float = 0.0
     fires: bool
+    """It fires for certain, wherever in ``error_ratio`` the truth lies."""
+    may_fire: bool = False
+    """It fires at least at the high end of ``error_ratio``: not to be relied on, and no surprise."""
     starts_at_s: float = 0.0
     """When the injection that causes it starts, from T0."""
     ends_at_s: float = 0.0

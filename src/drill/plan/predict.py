@@ -1,0 +1,170 @@
+"""What every alert rule of every touched SLO will do, from the impacts of a plan's injections.
+
+Owns the step from impacts to predictions; the mathematics is :mod:`drill.alerting.burnmath`'s. Knows no
+scenario, target or server. Several injections on one SLO are laid over each other in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from drill.alerting.burnmath import (
+    BurnCondition,
+    Course,
+    Disturbance,
+    Forecast,
+    Interval,
+    Phase,
+    budget_spent,
+    delivered_s,
+    forecast,
+    outcome,
+)
+from drill.alerting.rules import BurnAlert
+from drill.core.labels import Labels
+from drill.core.units import format_duration
+from drill.plan.model import Impact, PredictedAlert
+
+Caused = tuple[Impact, float, float]
+"""An impact, when it starts (seconds from T0), and how long it lasts (seconds)."""
+
+
+class Setting(NamedTuple):
+    """What is known of the SLI besides the faults: seconds as they run, ratios of 1, history's age at T0."""
+
+    scrape_s: float
+    history_s: float
+    baseline: float
+    traffic: float
+
+
+def predict_alerts(  # noqa: PLR0913 - two things to predict from, and what is known about the world by name
+    alerts: Sequence[BurnAlert],
+    impacts: Sequence[Caused],
+    *,
+    scrape_s: float,
+    history_s: float,
+    baseline: Mapping[str, float],
+    traffic: float = 1.0,
+    group_wait_s: float,
+    group_interval_s: float,
+    receivers_for: Callable[[Labels], tuple[str, ...]],
+) -> tuple[PredictedAlert, ...]:
+    """Predict every alert of *alerts* whose SLO an impact touches, in the order of *alerts*.
+
+    ``history_s`` is the age of the series at T0, ``baseline`` the healthy error ratio by ``sloth_id`` (0 where
+    it is not named), ``traffic`` the traffic during the faults over the normal traffic. A rule with several
+    window pairs (read as several alerts with the same labels) gives one prediction, that of the first to fire.
+    """
+    found: dict[tuple[tuple[str, str], ...], PredictedAlert] = {}
+    for alert in alerts:
+        touching = sorted((c for c in impacts if c[0].sloth_id == alert.sloth_id), key=lambda c: c[1])
+        if not touching:
+            continue
+        setting = Setting(scrape_s, history_s, baseline.get(alert.sloth_id, 0.0), traffic)
+        made = _predict(alert, touching, setting)
+        if made.firing_s is not None:
+            delivered = delivered_s(made.firing_s, group_wait_s, group_interval_s)
+            made = made.with_(delivered_s=delivered)
+        made = made.with_(receivers=receivers_for(made.labels))
+        key = tuple(sorted(made.labels.items()))
+        found[key] = _first(found[key], made) if key in found else made
+    return tuple(found.values())
+
+
+def _first(a: PredictedAlert, b: PredictedAlert) -> PredictedAlert:
+    """Return the prediction of the window pair that fires first; one that fires wins over one that may."""
+
+    def rank(alert: PredictedAlert) -> tuple[bool, bool, float]:
+        at = alert.starts_at_s + alert.firing_s[0] if alert.firing_s else 0.0
+        return (not alert.fires, not alert.may_fire, at)
+
+    return min(a, b, key=rank)
+
+
+def _predict(alert: BurnAlert, caused: Sequence[Caused], setting: Setting) -> PredictedAlert:
+    condition = alert.condition(setting.scrape_s)
+    made = _alone(condition, caused[0], setting) if len(caused) == 1 else _together(condition, caused, setting)
+    start, end, said = made
+    ratios = [impact.error_ratio for impact, _, _ in caused]
+    return PredictedAlert(
+        labels={"alertname": alert.alertname, **alert.labels},
+        sloth_id=alert.sloth_id,
+        severity=alert.severity,
+        factor=alert.factor,
+        long_s=alert.long_s,
+        short_s=alert.short_s,
+        fires=said.fires,
+        may_fire=said.may_fire,
+        starts_at_s=start,
+        ends_at_s=end,
+        firing_s=said.firing_s if said.fires else None,
+        resolved_s=said.resolved_s if said.fires else None,
+        error_ratio=(min(low for low, _ in ratios), max(high for _, high in ratios)),
+        price=said.price,
+        budget=said.budget,
+        why=said.why,
+    )
+
+
+Made = tuple[float, float, Forecast]
+"""When the causing injection starts and the last one ends (from T0), and what the alert does."""
+
+
+def _alone(condition: BurnCondition, caused: Caused, setting: Setting) -> Made:
+    impact, at_s, for_s = caused
+    disturbance = _disturbance(impact.error_ratio, for_s, at_s, setting)
+    return at_s, at_s + for_s, forecast(condition, disturbance)
+
+
+def _disturbance(error_ratio: Interval, for_s: float, at_s: float, setting: Setting) -> Disturbance:
+    low, high = error_ratio
+    return Disturbance(
+        error_ratio=(max(low, setting.baseline), max(high, setting.baseline)), duration_s=for_s,
+        baseline=setting.baseline, traffic=setting.traffic, history_s=setting.history_s + at_s,
+    )  # fmt: skip
+
+
+def _together(condition: BurnCondition, caused: Sequence[Caused], setting: Setting) -> Made:
+    """Several injections change one SLI: the low course takes the worst of them, the high one their union."""
+    low, high = _course(caused, setting, high=False), _course(caused, setting, high=True)
+    found = outcome(condition, low, high)
+    end = max(at_s + for_s for _, at_s, for_s in caused)
+    singles = [forecast(condition, _disturbance(i.error_ratio, for_s, at_s, setting)) for i, at_s, for_s in caused]
+    spent = sum(
+        budget_spent(
+            condition, _disturbance(i.error_ratio, for_s, at_s, setting), max(i.error_ratio[1], setting.baseline)
+        )
+        for i, at_s, for_s in caused
+    )
+    strongest = max(singles, key=lambda single: single.budget)
+    start = caused[0][1]
+    if found.firing_s is not None:
+        start = max(at_s for _, at_s, _ in caused if at_s <= found.firing_s[0])
+    firing, resolved = found.firing_s, found.resolved_s
+    why = f"{len(caused)} injections together"
+    if not found.certain:
+        why = f"{why} are not enough: {strongest.why}"
+    elif firing is not None:
+        why = f"{why} exceed the threshold at the latest {format_duration(firing[1])} after T0"
+    said = strongest.with_(
+        fires=found.certain, may_fire=firing is not None, budget=spent, why=why,
+        firing_s=firing and (firing[0] - start, firing[1] - start),
+        resolved_s=resolved and (resolved[0] - end, resolved[1] - end),
+    )  # fmt: skip
+    return start, end, said
+
+
+def _course(caused: Sequence[Caused], setting: Setting, *, high: bool) -> Course:
+    edges = sorted({edge for _, at_s, for_s in caused for edge in (at_s, at_s + for_s) if edge > 0})
+    phases, since = [], 0.0
+    for edge in edges:
+        active = [impact.error_ratio[high] for impact, at_s, for_s in caused if at_s <= since < at_s + for_s]
+        good = 1.0
+        for ratio in active:
+            good *= 1 - ratio
+        worst = 1 - good if high else max(active, default=0.0)
+        phases.append(Phase(edge, max(worst, setting.baseline), setting.traffic if active else 1.0))
+        since = edge
+    return Course(phases, setting.baseline, setting.history_s)

@@ -1,0 +1,93 @@
+"""Whether a firing alert reached the people it is for: Alertmanager, route, silence, receiver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from drill.core.observations import AlertmanagerAlert, Notification
+from drill.journal.events import NotificationsSeen
+from drill.plan.model import ExpectedAlert
+from drill.verify.model import AlertVerdict, Claim, Evidence
+from drill.verify.record import Record
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What is known of one alert's way to its receiver; ``claim`` is None when no receiver is expected."""
+
+    claim: Claim | None
+    in_alertmanager_at: float | None = None
+    receivers: tuple[str, ...] = ()
+    delivered_at: float | None = None
+    evidence: tuple[Evidence, ...] = ()
+
+
+def judge_delivery(record: Record, expected: ExpectedAlert, firing_at: float) -> Delivery:
+    """Judge the delivery of the firing that began at *firing_at* (server time)."""
+    seen = record.in_alertmanager(expected.match, firing_at)
+    notes = record.notifications(expected.match, firing_at)
+    wanted = [note for note in notes if not expected.receiver or note.receiver == expected.receiver]
+    shown = wanted[:1] or notes[:1]
+    routed = tuple(dict.fromkeys(name for _, alert in seen for name in alert.receivers))
+    return Delivery(
+        claim=_claim(record, expected.receiver, seen, notes) if expected.receiver else None,
+        in_alertmanager_at=seen[0][0] if seen else None,
+        receivers=routed or tuple(dict.fromkeys(note.receiver for note in notes)),
+        delivered_at=wanted[0].at if wanted else None,
+        evidence=(*_alertmanager_rows(seen), *(_notification_row(record, note) for note in shown)),
+    )
+
+
+def _claim(
+    record: Record, receiver: str, seen: list[tuple[float, AlertmanagerAlert]], notes: list[Notification]
+) -> Claim:
+    if any(note.receiver == receiver for note in notes):
+        return Claim(verdict=AlertVerdict.ON_TIME, why=f"delivered to {receiver}")
+    suppressed = next((alert for _, alert in seen if alert.state == "suppressed"), None)
+    if suppressed is not None:
+        return Claim(verdict=AlertVerdict.SUPPRESSED, why=_suppressor(suppressed))
+    routed = {name for _, alert in seen for name in alert.receivers}
+    others = sorted(routed or {note.receiver for note in notes})
+    if others and receiver not in others:
+        return Claim(verdict=AlertVerdict.MISROUTED, why=f"went to {', '.join(others)} instead of {receiver}")
+    return _undelivered(record, receiver, bool(seen))
+
+
+def _undelivered(record: Record, receiver: str, seen: bool) -> Claim:
+    if not record.sink:
+        return Claim(
+            verdict=AlertVerdict.NO_EVIDENCE,
+            why=f"there is no notification sink, so delivery to {receiver} is not proven",
+        )
+    lost = record.silent_since("sink", NotificationsSeen)
+    if lost is not None:
+        return Claim(verdict=AlertVerdict.NO_EVIDENCE, why=f"the notification sink did not answer: {lost.error}")
+    if seen:
+        return Claim(verdict=AlertVerdict.NOT_DELIVERED, why=f"no notification arrived at {receiver}")
+    dead = record.lost("alertmanager")
+    how = f"Alertmanager did not answer ({dead[-1].error})" if dead else "Alertmanager never showed it"
+    return Claim(verdict=AlertVerdict.NOT_DELIVERED, why=f"{how}, and no notification arrived at {receiver}")
+
+
+def _suppressor(alert: AlertmanagerAlert) -> str:
+    parts = []
+    if alert.silenced_by:
+        parts.append(f"silence {', '.join(alert.silenced_by)}")
+    if alert.inhibited_by:
+        parts.append(f"inhibition by {', '.join(alert.inhibited_by)}")
+    return f"suppressed by {' and '.join(parts) or 'a mute interval'}"
+
+
+def _alertmanager_rows(seen: list[tuple[float, AlertmanagerAlert]]) -> list[Evidence]:
+    """The first sighting, and the first in each other state."""
+    states: dict[str, Evidence] = {}
+    for at, alert in seen:
+        row = Evidence(source="alertmanager", query="GET /api/v2/alerts", at=at, raw=alert.model_dump(mode="json"))
+        states.setdefault(alert.state, row)
+    return list(states.values())
+
+
+def _notification_row(record: Record, note: Notification) -> Evidence:
+    return Evidence(
+        source="sink", query=f"GET {record.sink}/notifications", at=note.at, raw=note.model_dump(mode="json")
+    )
