@@ -1,1 +1,1 @@
-"""The cli layer."""
+"""The command line: the only layer that knows every other one."""

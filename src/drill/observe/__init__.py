@@ -1,1 +1,1 @@
-"""The observe layer."""
+"""HTTP in, core values out: Prometheus, Alertmanager and the notification sink, read and never changed."""

@@ -1,1 +1,1 @@
-"""The runbook layer."""
+"""Runbooks: plain Markdown read as sections, cells a machine can run, steps for people, and hints."""

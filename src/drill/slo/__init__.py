@@ -1,1 +1,1 @@
-"""The slo layer."""
+"""Service level objectives as files: reading them, and saying by line and column what is wrong with them."""

@@ -1,0 +1,164 @@
+"""Removing everything of drill's from a replica, without knowing what was done: after a crash, by ``recover``.
+
+Ends agents that still hold something there, then what they would have undone. Doing it twice is harmless, and what
+is not drill's is never touched: tables are known by name, qdiscs by handle, processes by their mark.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from drill.agent import cgroups, tc
+from drill.agent.disk import fillers, open_inside, remove_fillers
+from drill.agent.errors import CannotApply
+from drill.agent.fault import MARK
+from drill.agent.kernel import command_line, enter_namespace, parent_of, process_state
+from drill.agent.nft import delete_table, drill_tables
+from drill.agent.pause import continue_all, replica_processes
+
+AGENT_END_S = 3.0
+
+
+class _Clearing:
+    """Collects what was removed and what remains."""
+
+    def __init__(self) -> None:
+        self.removed: list[str] = []
+        self.remains: list[str] = []
+
+    def step(self, name: str, work: Callable[[], tuple[list[str], list[str]]]) -> None:
+        """Do *work*; an error means that its part remains."""
+        try:
+            removed, remains = work()
+        except (CannotApply, OSError) as error:
+            removed, remains = [], [f"{name}: {error}"]
+        self.removed += removed
+        self.remains += remains
+
+
+def clear(netns: str, *, pid: int, root: str, path: str, directories: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Remove everything of drill's and return what was removed and what remains."""
+    clearing = _Clearing()
+    places = [("--netns", netns), ("--pid", str(pid or ""))] + [
+        ("--cgroup", directory) for directory in directories
+    ]
+    clearing.step("agents", lambda: _agents({place for place in places if place[1]}))
+    if netns:
+        enter_namespace(netns)
+        clearing.step("nft tables", _tables)
+        clearing.step("qdiscs", lambda: (tc.remove_ours(), tc.left()))
+    clearing.step("processes", lambda: _children(netns, directories))
+    if pid or directories:
+        clearing.step("stopped processes", lambda: _stopped(pid, directories))
+    if path:
+        clearing.step("files", lambda: _files(root, path))
+    return clearing.removed, clearing.remains
+
+
+def _processes() -> list[int]:
+    mine = {os.getpid(), os.getppid()}
+    return [
+        int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and int(entry.name) not in mine
+    ]
+
+
+def _holds_at(pid: int, places: set[tuple[str, str]]) -> bool:
+    """True when *pid* is an agent that holds a fault at one of *places*, given as option and value."""
+    words = command_line(pid)
+    if "hold" not in words or not any("drill.agent" in word or "drill/agent" in word for word in words[:8]):
+        return False
+    option = ""
+    for word in words:
+        if word.startswith("--"):
+            option, _, word = word.partition("=")
+        if word and (option, word) in places:
+            return True
+    return False
+
+
+def _agents(places: set[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    found = {pid for pid in _processes() if _holds_at(pid, places)}
+    agents = sorted(pid for pid in found if parent_of(pid) not in found)  # its guard and worker end with it
+    for number, patience in ((signal.SIGTERM, AGENT_END_S), (signal.SIGKILL, AGENT_END_S)):
+        for pid in agents:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        if _all_ended(agents, patience):
+            break
+    alive = [f"agent {pid}" for pid in agents if _lives(pid)]
+    return [f"agent {pid}" for pid in agents if not _lives(pid)], alive
+
+
+def _lives(pid: int) -> bool:
+    return process_state(pid) not in ("", "Z", "X")
+
+
+def _all_ended(pids: Sequence[int], seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while any(_lives(pid) for pid in pids):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def _tables() -> tuple[list[str], list[str]]:
+    names = drill_tables()
+    for name in names:
+        delete_table(name)
+    return [f"nft table {name}" for name in names], [f"nft table {name}" for name in drill_tables()]
+
+
+def _children(netns: str, directories: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Kill marked processes (stress-ng, Envoy) in the cgroups and in the network namespace."""
+    inside = set(cgroups.members(directories[:1]))
+    own = _identity("/proc/self/ns/net") if netns else None
+    found = []
+    for pid in _processes():
+        here = pid in inside or (own is not None and _identity(f"/proc/{pid}/ns/net") == own)
+        if here and _marked(pid):
+            found.append(pid)
+    for pid in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    _all_ended(found, 2.0)
+    return _named(pid for pid in found if not _lives(pid)), _named(pid for pid in found if _lives(pid))
+
+
+def _named(pids: Iterable[int]) -> list[str]:
+    return [f"process {pid}" for pid in pids]
+
+
+def _marked(pid: int) -> bool:
+    try:
+        return f"{MARK}=".encode() in Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return False
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _stopped(pid: int, directories: Sequence[str]) -> tuple[list[str], list[str]]:
+    members = replica_processes(pid, directories)
+    stopped = [member for member in members if process_state(member) == "T"]
+    return [f"stop of process {member}" for member in stopped], continue_all(stopped)
+
+
+def _files(root: str, path: str) -> tuple[list[str], list[str]]:
+    directory = open_inside(root, path)
+    try:
+        names = fillers(directory)
+        return names, remove_fillers(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,116 @@
+"""drill's own nftables tables: one per injection, named ``drill_…``; nobody else's table is ever changed.
+
+Every table has a set ``ports`` whose elements carry a timeout, and every rule that faults a packet matches that
+set. So the kernel itself ends the fault when nobody refreshes it, whatever happened to the processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from drill.agent.commands import run
+from drill.agent.errors import CannotApply, CommandFailed
+
+PREFIX = "drill_"
+FAMILY = "inet"
+
+
+def table_name(injection: str) -> str:
+    """Return the name of *injection*'s table: readable, and different for different ids."""
+    readable = re.sub(r"[^A-Za-z0-9]", "_", injection)[:40]
+    return f"{PREFIX}{readable}_{zlib.crc32(injection.encode()):08x}"
+
+
+def drill_tables() -> list[str]:
+    """Return the names of all tables of drill's in this namespace. Raises CommandFailed."""
+    names = (line.split() for line in run("nft", "list", "tables").splitlines())
+    return [words[2] for words in names if words[:2] == ["table", FAMILY] and words[2].startswith(PREFIX)]
+
+
+def delete_table(name: str) -> None:
+    """Delete *name*; that it is not there is no error. Raises CommandFailed."""
+    # `add` first makes `delete` succeed in either case, in one transaction.
+    run("nft", "-f", "-", stdin=f"add table {FAMILY} {name}\ndelete table {FAMILY} {name}\n")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which packets are faulted: those of TCP ``port`` of the replica, or of its peers for ``egress``."""
+
+    port: int
+    direction: str = "ingress"
+    peers: tuple[str, ...] = ()
+    exempt: tuple[str, ...] = ()
+
+    def sets(self) -> str:
+        """Return the sets that ``rules`` refers to."""
+        lines = ["set ports { type inet_service; flags timeout; }"]
+        for name, addresses in (("peers", self.peers), ("exempt", self.exempt)):
+            if addresses:
+                lines.append(
+                    f"set {name} {{ type ipv4_addr; elements = {{ {', '.join(sorted(set(addresses)))} }} }}"
+                )
+        return "\n".join(lines)
+
+    def rules(self, *, arriving: bool, verdict: str) -> str:
+        """Return the rules of a chain that sees packets *arriving* at, or leaving, the namespace.
+
+        Loopback is never faulted: it is the replica talking to itself.
+        """
+        interface, address = ("iifname", "saddr") if arriving else ("oifname", "daddr")
+        port = "dport" if arriving == (self.direction == "ingress") else "sport"
+        lines = [f'{interface} "lo" accept']
+        if self.exempt:
+            lines.append(f"ip {address} @exempt accept")
+        peers = f"ip {address} @peers " if self.peers else ""
+        lines.append(f"tcp {port} @ports {peers}{verdict}")
+        return "\n".join(lines)
+
+
+class Table:
+    """The table of one injection."""
+
+    def __init__(self, injection: str, selection: Selection, ttl: float) -> None:
+        self.name, self.selection, self.ttl = table_name(injection), selection, ttl
+
+    def refuse_leftover(self) -> None:
+        """Raise CannotApply when the table is there already."""
+        if self.name in drill_tables():
+            raise CannotApply(
+                f"nft table {self.name} is already there: another agent holds this injection, or one left it; "
+                "`drill recover` removes it"
+            )
+
+    def create(self, chains: str) -> None:
+        """Create the table with its sets and *chains*; nothing is selected yet. Raises CommandFailed."""
+        run("nft", "-f", "-", stdin=f"table {FAMILY} {self.name} {{\n{self.selection.sets()}\n{chains}\n}}\n")
+
+    def hold(self) -> None:
+        """Select the port for another ``ttl`` seconds. Raises CommandFailed when the table is gone."""
+        # Adding an element that is there keeps its old timeout: it is deleted and added in one transaction.
+        what = f"element {FAMILY} {self.name} ports {{ {self.selection.port}"
+        timed = f"add {what} timeout {max(1, round(self.ttl * 1000))}ms }}\n"
+        run("nft", "-f", "-", stdin=f"{timed}delete {what} }}\n{timed}")
+
+    def release(self) -> None:
+        """Select nothing any more; the table stays. That it is not there is no error."""
+        with contextlib.suppress(CommandFailed):
+            run("nft", "flush", "set", FAMILY, self.name, "ports")
+
+    def delete(self) -> list[str]:
+        """Delete the table and return what is left of it."""
+        try:
+            delete_table(self.name)
+        except CommandFailed as error:
+            return [f"nft table {self.name}: {error}"]
+        return [f"nft table {self.name}"] if self.name in drill_tables() else []
+
+
+def chain(name: str, hook: str, rules: Sequence[str] | str, *, kind: str = "filter") -> str:
+    """Return a base chain; *hook* is ``prerouting priority -310``, *rules* its lines."""
+    body = rules if isinstance(rules, str) else "\n".join(rules)
+    return f"chain {name} {{\ntype {kind} hook {hook}; policy accept;\n{body}\n}}"

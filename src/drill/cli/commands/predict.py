@@ -1,0 +1,154 @@
+"""`drill predict burn`: when a burn-rate alert fires, from numbers alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from drill.cli.options import format_option
+from drill.core.units import format_duration, format_ratio, parse_duration, parse_ratio
+
+if TYPE_CHECKING:
+    from drill.alerting.burnmath import Forecast
+
+EPILOG = """\b
+Example:
+  drill predict burn --objective 99.9 --factor 14.4 --long 1h --short 5m \\
+      --error-ratio 5% --duration 25m --format json"""
+
+
+class Unit(click.ParamType):  # type: ignore[type-arg]
+    """A number with a unit, parsed by one of the functions of drill.core.units."""
+
+    def __init__(self, name: str, parse: Callable[[str], float]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return seconds or a fraction of 1; the parser's own words say what is wrong."""
+        if isinstance(value, float):
+            return value
+        try:
+            return self._parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _percentage(text: str) -> float:
+    value = parse_ratio(text if text.rstrip().endswith("%") else f"{text}%")
+    if not 0 < value < 1:
+        raise ValueError(f"'{text}' is not an objective: it lies between 0 and 100, like 99.9")
+    return value
+
+
+DURATION, RATIO, OBJECTIVE = (
+    Unit("DURATION", parse_duration),
+    Unit("PERCENT", parse_ratio),
+    Unit("PERCENT", _percentage),
+)
+
+
+@click.group()
+def command() -> None:
+    """Compute when a burn-rate alert fires, from numbers alone. Nothing is asked, nothing is touched."""
+
+
+@command.command(epilog=EPILOG)
+@click.option("--objective", type=OBJECTIVE, required=True, help="The SLO, in percent: 99.9.")
+@click.option(
+    "--factor", type=click.FloatRange(0, min_open=True), required=True, help="The burn-rate threshold: 14.4."
+)
+@click.option("--long", "long_s", type=DURATION, required=True, help="The long window: 1h.")
+@click.option("--short", "short_s", type=DURATION, required=True, help="The short window: 5m.")
+@click.option("--error-ratio", type=RATIO, required=True, help="Share of bad requests during the fault: 5%.")
+@click.option("--duration", "duration_s", type=DURATION, required=True, help="How long the fault lasts.")
+@click.option("--baseline", type=RATIO, default="0%", show_default=True, help="Share of bad requests before it.")
+@click.option(
+    "--traffic", type=click.FloatRange(0), default=1.0, show_default=True, help="Traffic during / before it."
+)
+@click.option("--history", "history_s", type=DURATION, default="30d", show_default=True, help="Age of the series.")
+@click.option("--scrape", "scrape_s", type=DURATION, default="30s", show_default=True, help="Scrape interval.")
+@click.option(
+    "--interval", "interval_s", type=DURATION, default="30s", show_default=True, help="Evaluation interval."
+)
+@click.option("--for", "for_s", type=DURATION, default="0s", show_default=True, help="The rule's `for`.")
+@click.option(
+    "--keep-firing-for", "keep_firing_for_s", type=DURATION, default="0s", show_default=True, help="As in the rule."
+)
+@click.option("--chained", is_flag=True, help="Alert and recording rules are in different groups.")
+@click.option(
+    "--group-wait", "group_wait_s", type=DURATION, default="30s", show_default=True, help="As in the route."
+)
+@click.option(
+    "--group-interval", "group_interval_s", type=DURATION, default="5m", show_default=True, help="As in the route."
+)
+@format_option("text", "json")
+def burn(format_: str, group_wait_s: float, group_interval_s: float, **numbers: Any) -> int:
+    """Say whether and when a multi-window burn-rate alert fires and resolves, and at what price.
+
+    firing and delivery count from the fault's start, resolution from its end. Exits 0 whether it fires or not.
+    """
+    from drill.alerting.burnmath import delivered_s
+    from drill.cli.console import Console
+
+    found = _forecast(numbers)
+    delivered = delivered_s(found.firing_s, group_wait_s, group_interval_s) if found.firing_s else None
+    answer = _answer(found, delivered)
+    console = Console(machine=format_ == "json")
+    if format_ == "json":
+        import json
+
+        console.data(json.dumps(answer))
+    else:
+        console.data(_text(answer))
+    return 0
+
+
+def _forecast(numbers: dict[str, Any]) -> Forecast:
+    from drill.alerting.burnmath import BurnCondition, Disturbance, forecast
+
+    ratio = numbers.pop("error_ratio")
+    names = ("duration_s", "baseline", "traffic", "history_s")
+    disturbance = Disturbance(error_ratio=(ratio, ratio), **{name: numbers.pop(name) for name in names})
+    return forecast(BurnCondition(**numbers), disturbance)
+
+
+def _answer(found: Forecast, delivered: tuple[float, float] | None) -> dict[str, Any]:
+    return {
+        "fires": found.fires,
+        "crossing_s": _finite(found.crossing_s),
+        "firing_s": _pair(found.firing_s),
+        "delivered_s": _pair(delivered),
+        "resolved_s": _pair(found.resolved_s),
+        "budget_percent": round(found.budget * 100, 6),
+        "price_percent": round(found.price * 100, 6),
+        "why": found.why,
+    }
+
+
+def _pair(interval: tuple[float, float] | None) -> list[float | None] | None:
+    return [_finite(edge) for edge in interval] if interval else None
+
+
+def _finite(seconds: float) -> float | None:
+    """JSON knows no infinity: never is null."""
+    return round(seconds, 3) if math.isfinite(seconds) else None
+
+
+def _text(answer: dict[str, Any]) -> str:
+    lines = ["fires" if answer["fires"] else "does not fire for certain" if answer["firing_s"] else "does not fire"]
+    if answer["why"]:
+        lines.append(f"  {answer['why']}")
+    for name, of in (("firing_s", "start"), ("delivered_s", "start"), ("resolved_s", "end")):
+        if answer[name]:
+            low, high = answer[name]
+            until = "never" if high is None else format_duration(high)
+            lines.append(f"  {name.removesuffix('_s'):<9} {format_duration(low)} to {until} after the fault's {of}")
+    lines.append(
+        f"  budget    {format_ratio(answer['budget_percent'] / 100)} of the period's budget is burnt by the fault"
+    )
+    lines.append(f"  price     {format_ratio(answer['price_percent'] / 100)} is burnt before it can fire")
+    return "\n".join(lines)

@@ -1,0 +1,50 @@
+"""`drill recover`: remove what a dead run or sandbox left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from drill.cli.options import complete_runs, format_option, out_option
+
+EPILOG = """\b
+Examples:
+  drill recover
+  drill recover 20261123T214228Z-latency-spike"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("run", required=False, shell_complete=complete_runs)
+@out_option
+@format_option("text", "json")
+def command(run: str | None, out: Path, format_: str) -> int:
+    """Undo what dead runs left, by their journals alone, and remove dead sandboxes.
+
+    Looks at every run below --out (or only at RUN) whose journal does not end, or whose undo was not complete.
+    Doing it twice is harmless; runs that are alive are not touched. Exits 5 when something is still there.
+    """
+    from drill.cli.console import Console
+    from drill.cli.past import find_run
+    from drill.cli.settings import wiring
+
+    result = wiring().recover(out, find_run(run, out) if run else None)
+    console = Console(machine=format_ == "json")
+    if format_ == "json":
+        import json
+
+        runs = [{**vars(one), "run_dir": str(one.run_dir)} for one in result.runs]
+        console.data(json.dumps({"runs": runs, "sandboxes": result.sandboxes}, indent=2))
+        return result.exit_code
+    for one in result.runs:
+        console.say(f"{one.run_dir}: {len(one.undone)} undone, {len(one.remaining)} left")
+        for undone in one.undone:
+            console.say(f"  ✓ {undone}", "green")
+    for sandbox in result.sandboxes:
+        console.say(f"  ✓ dead sandbox: removed {sandbox}", "green")
+    for one in result.runs:
+        for remaining in one.remaining:
+            console.warn(f"✗ STILL THERE: {remaining}")
+    if not result.runs and not result.sandboxes:
+        console.say("nothing to recover")
+    return result.exit_code

@@ -1,0 +1,127 @@
+"""Options and arguments that several commands share, and how the shell completes them.
+
+Completion looks at file names only: it must answer while somebody holds the tab key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from drill.cli.settings import DEFAULT_FAST_FORWARD, DEFAULT_OUT, RunSettings
+from drill.core.errors import UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def complete_scenarios(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[Any]:
+    """Scenario names from file names, else files."""
+    from click.shell_completion import CompletionItem
+
+    from drill.scenario.library import shipped
+
+    names = [path.stem for path in shipped("scenarios") if path.stem.startswith(incomplete)]
+    return [*names] or [CompletionItem(incomplete, type="file")]
+
+
+def complete_services(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[Any]:
+    """Service names as they stand in the SLO files (``service: checkout``)."""
+    from drill.scenario.library import shipped_roots
+
+    names: set[str] = set()
+    for root in shipped_roots("prometheus"):
+        for file in (root / "slo").glob("*.y*ml"):
+            names.update(re.findall(r"^service:\s*[\"']?([a-z0-9-]+)", file.read_text(), re.MULTILINE))
+    return [*sorted(name for name in names if name.startswith(incomplete))]
+
+
+def complete_runs(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[Any]:
+    """Run directories below ``--out``, newest first, and ``last``."""
+    out = Path(ctx.params.get("out") or DEFAULT_OUT)
+    names = sorted((path.parent.name for path in out.glob("*/journal.jsonl")), reverse=True)
+    return [name for name in ["last", *names] if name.startswith(incomplete)]
+
+
+def out_option(function: F) -> F:
+    """``--out DIR``."""
+    return click.option(
+        "--out",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=DEFAULT_OUT,
+        show_default=True,
+        envvar="DRILL_OUT",
+        help="Where runs are kept.",
+    )(function)
+
+
+def format_option(*formats: str) -> Callable[[F], F]:
+    """``--format``; the first of *formats* is the default."""
+    return click.option(
+        "--format",
+        "format_",
+        type=click.Choice(formats),
+        default=formats[0],
+        show_default=True,
+        help="Output format.",
+    )
+
+
+def plan_options(function: F) -> F:
+    """The options that decide what the plan is: service, parameters, target, seed, time."""
+    options = (
+        click.option(
+            "--service",
+            metavar="NAME",
+            shell_complete=complete_services,
+            help="The service to break; short for --set service=NAME.",
+        ),
+        click.option("--set", "sets", metavar="K=V", multiple=True, help="Set a parameter of the scenario."),
+        click.option("--target", default="sandbox", show_default=True, help="Where it runs."),
+        click.option(
+            "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of all random choices."
+        ),
+        click.option("--real-time", is_flag=True, help="Test the real windows, not fast-forwarded ones."),
+        click.option(
+            "--fast-forward",
+            type=click.FloatRange(1, 3600),
+            default=DEFAULT_FAST_FORWARD,
+            show_default=True,
+            metavar="N",
+            help="Divide the windows by N.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def settings_from(options: Mapping[str, Any]) -> RunSettings:
+    """Make settings of a command's options. Raises UsageError for a ``--set`` that is not ``k=v``."""
+    return RunSettings(
+        sets=parse_sets(options.get("sets", ()), options.get("service")),
+        target=options["target"],
+        out=options.get("out", DEFAULT_OUT),
+        seed=options["seed"],
+        fast_forward=1.0 if options["real_time"] else options["fast_forward"],
+        force=options.get("force", False),
+        assume_yes=options.get("yes", False),
+    )
+
+
+def parse_sets(sets: Sequence[str], service: str | None) -> Mapping[str, str]:
+    """Turn ``("delay=400ms",)`` into ``{"delay": "400ms"}``; the last of one name wins. Raises UsageError."""
+    found = {}
+    for text in sets:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"--set {text}: expected NAME=VALUE", hint="for example --set delay=400ms")
+        found[name.strip()] = value
+    if service is None:
+        return found
+    if found.get("service", service) != service:
+        raise UsageError(f"--service {service} and --set service={found['service']} contradict each other")
+    return {**found, "service": service}

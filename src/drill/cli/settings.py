@@ -1,0 +1,146 @@
+"""What commands and ``cli.wiring`` hand each other: settings in, results out. Data only."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from drill.core.errors import ExitCode
+
+if TYPE_CHECKING:
+    from drill.journal.events import AnyEvent
+    from drill.plan.model import Plan
+    from drill.report.model import Report
+
+DEFAULT_OUT = Path("drill-runs")
+DEFAULT_FAST_FORWARD = 60.0
+"""Windows, ``for`` and group times are divided by this in the sandbox unless ``--real-time``."""
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How a scenario is to be run.
+
+    ``sets`` holds the scenario's parameters as given (``--service`` included). ``fast_forward`` 1 is real time.
+    ``force`` runs in spite of blocking findings and is recorded; ``assume_yes`` skips questions, nothing else.
+    """
+
+    sets: Mapping[str, str] = field(default_factory=dict)
+    target: str = "sandbox"
+    out: Path = DEFAULT_OUT
+    seed: int = 0
+    fast_forward: float = DEFAULT_FAST_FORWARD
+    force: bool = False
+    assume_yes: bool = False
+
+
+class CompiledPlan(Protocol):
+    """A scenario compiled for a target: nothing has been touched."""
+
+    @property
+    def plan(self) -> Plan:
+        """The plan as data."""
+
+    @property
+    def loaded(self) -> Any:
+        """The scenario as it was loaded, for whoever runs it."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One finished run: its directory, its report, the exit code of its verdict."""
+
+    run_dir: Path
+    report: Report
+    exit_code: int
+
+    def json(self) -> dict[str, Any]:
+        """Return the content of ``report.json``."""
+        return self.report.model_dump(mode="json", by_alias=True)
+
+
+@dataclass(frozen=True)
+class RecoveredRun:
+    """One run that was left open: what was undone, what is still there, with the command that removes it."""
+
+    run_dir: Path
+    undone: tuple[str, ...] = ()
+    remaining: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RecoverResult:
+    """What `drill recover` found. ``sandboxes`` are the dead sandboxes whose leftovers were removed."""
+
+    runs: tuple[RecoveredRun, ...] = ()
+    sandboxes: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """5 when something is left behind, else 0."""
+        return ExitCode.UNDO_INCOMPLETE if any(run.remaining for run in self.runs) else ExitCode.PASS
+
+
+@dataclass(frozen=True)
+class AbortResult:
+    """What `drill abort` did: ``marker`` is the file that forbids new runs until it is cleared."""
+
+    marker: Path
+    stopped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SandboxInfo:
+    """A running sandbox: ``urls`` by what they are, in the order to print them."""
+
+    name: str
+    pid: int
+    fast_forward: float
+    urls: Mapping[str, str]
+    healthy: bool = True
+    note: str = ""
+
+
+class Wiring(Protocol):
+    """The functions of ``drill.cli.wiring``: the only place where adapters meet the engine."""
+
+    def compile_plan(self, name_or_path: str, settings: RunSettings) -> CompiledPlan:
+        """Compile; raises ProblemsFound or UsageError; touches nothing."""
+
+    def run(
+        self,
+        compiled: CompiledPlan,
+        settings: RunSettings,
+        listener: Callable[[AnyEvent], None],
+        abort: threading.Event,
+        progress: Callable[[str], None] | None = None,
+    ) -> RunResult:
+        """Run to the end, undo and report included; raises DrillError when it could not even start.
+
+        *progress* is told in words what is being set up before the journal begins.
+        """
+
+    def recover(self, out: Path, run_dir: Path | None) -> RecoverResult:
+        """Undo what the run in *run_dir*, or every dead run below *out*, left; sweep dead sandboxes."""
+
+    def abort(self, clear: bool) -> AbortResult:
+        """Ask every run on this machine to end, and forbid new ones; or with *clear* allow them again."""
+
+    def sandbox_up(self, fast_forward: float, seed: int) -> SandboxInfo:
+        """Start a sandbox that outlives this process."""
+
+    def sandbox_status(self) -> Sequence[SandboxInfo]:
+        """Return the sandboxes kept by `drill sandbox up`."""
+
+    def sandbox_down(self, name: str) -> Sequence[str]:
+        """End the sandbox *name*, or with an empty name all kept ones; return the names."""
+
+
+def wiring() -> Wiring:
+    """Import and return ``drill.cli.wiring``; late, because it brings in everything."""
+    import importlib
+
+    return cast("Wiring", importlib.import_module("drill.cli.wiring"))

@@ -1,0 +1,203 @@
+"""Where adapters meet the engine: scenario + sandbox + observer + journal + report, joined in one place."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from drill.cli.alertpath import AlertPath, alert_path
+from drill.cli.kept import sandbox_down, sandbox_status, sandbox_up
+from drill.cli.recovery import abort, check_not_aborted, hear_aborts, recover
+from drill.cli.settings import RunResult, RunSettings
+from drill.core.errors import ExitCode, ProblemsFound, UndoIncomplete, UsageError
+from drill.engine.preflight import preflight
+from drill.engine.run import Runner
+from drill.faults.registry import faults, parameter_models
+from drill.journal.events import AnyEvent, Preflight
+from drill.journal.journal import Journal
+from drill.observe.observer import Observer
+from drill.plan.compile import Source, repredict
+from drill.plan.compile import compile_plan as compile_scenario
+from drill.plan.model import Plan
+from drill.report.model import Report
+from drill.report.write import write_all
+from drill.scenario.library import find, shipped_roots
+from drill.scenario.loader import Loaded, load
+from drill.target.sandbox import Sandbox, SandboxSpec, planned_facts
+from drill.target.sandbox.topology import SINK_URL
+
+__all__ = ["abort", "compile_plan", "recover", "run", "sandbox_down", "sandbox_status", "sandbox_up"]
+
+BASELINE_S = 6.0
+"""Healthy traffic watched before T0: the shortest fast-forwarded window (5 s) must be full."""
+HISTORY_S = 3.0
+"""Age of the series when a fresh sandbox is handed over: start waits for the first samples."""
+RULES_WITHIN_S = 15.0
+"""A fresh Prometheus must have evaluated every rule by then."""
+
+
+@dataclass(frozen=True)
+class CompiledPlan:
+    """A scenario compiled for the sandbox, with what is needed to run it. Nothing has been touched."""
+
+    plan: Plan
+    loaded: Loaded
+    path: AlertPath
+    spec: SandboxSpec
+
+
+def compile_plan(name_or_path: str, settings: RunSettings) -> CompiledPlan:
+    """Compile a scenario by name or file. Raises ProblemsFound or UsageError; touches nothing."""
+    if settings.target != "sandbox":
+        raise UsageError(
+            f"target '{settings.target}' is not known",
+            hint="this version drills in the embedded sandbox: --target sandbox",
+        )
+    loaded = load(
+        find(name_or_path, shipped_roots("scenarios")), faults=parameter_models(), overrides=settings.sets
+    )
+    if loaded.scenario is None or loaded.problems:
+        raise ProblemsFound(loaded.problems)
+    path = alert_path(settings.fast_forward, SINK_URL)
+    spec = sandbox_spec(path, settings)
+    source = Source(loaded.scenario, loaded.fault_params, loaded.parameters, loaded.sha256)
+    compiled = compile_scenario(
+        source, planned_facts(spec), path.rules, faults(), seed=settings.seed, baseline_s=BASELINE_S
+    )
+    if compiled.plan is None:
+        complaints = compiled.complaints
+        raise ProblemsFound([loaded.problem_at(one.path, one.message, one.hint) for one in complaints])
+    return CompiledPlan(compiled.plan, loaded, path, spec)
+
+
+def sandbox_spec(path: AlertPath, settings: RunSettings) -> SandboxSpec:
+    """Return what the sandbox is started with for this alert path."""
+    return SandboxSpec(
+        rules=path.rules_text,
+        alertmanager=path.alertmanager_text,
+        scrape_interval_s=min(1.0, path.interval_s),
+        evaluation_interval_s=path.interval_s,
+        fast_forward=settings.fast_forward,
+        group_wait_s=path.group_wait_s,
+        group_interval_s=path.group_interval_s,
+        history_s=HISTORY_S,
+        chained=path.chained,
+        seed=settings.seed,
+    )
+
+
+def run(
+    compiled: CompiledPlan,
+    settings: RunSettings,
+    listener: Callable[[AnyEvent], None],
+    abort: threading.Event,
+    progress: Callable[[str], None] | None = None,
+) -> RunResult:
+    """Run to the end, undo and report included.
+
+    Raises Refused while an abort is in force, UsageError when preflight forbids the start, Unavailable when
+    the sandbox does not come up. Ends with the sandbox gone, whatever happens.
+    """
+    check_not_aborted()
+    plan = compiled.plan
+    _forbid_blocked(plan.findings, settings)
+    run_dir = _new_run_dir(settings.out, plan.scenario)
+    (run_dir / "plan.json").write_text(plan.model_dump_json(indent=1))
+    leftover = ""
+    with Journal(run_dir / "journal.jsonl") as journal, hear_aborts(abort):
+        journal.subscribe(listener)
+        try:
+            with Sandbox.start(compiled.spec, on_progress=progress) as sandbox:
+                _drill(compiled, settings, sandbox, journal, run_dir.name, abort)
+        except UndoIncomplete as error:
+            leftover = f"{error}; {error.hint}"
+        except BaseException:
+            if not journal.events:
+                _remove_empty(run_dir)
+            raise
+        report = write_all(run_dir, plan, journal.events)
+    if leftover:
+        raise UndoIncomplete(f"the sandbox left something behind: {leftover}", hint="run `drill recover`")
+    return RunResult(run_dir, report, _exit_code(report))
+
+
+def _drill(
+    compiled: CompiledPlan,
+    settings: RunSettings,
+    sandbox: Sandbox,
+    journal: Journal,
+    run_id: str,
+    abort: threading.Event,
+) -> None:
+    plan, observer = compiled.plan, Observer(sandbox.endpoints())
+    try:
+        found = _preflight(plan, observer)
+        if settings.force is False:
+            _forbid_blocked(found.findings, settings)
+        runner = Runner(
+            plan,
+            sandbox,
+            observer,
+            journal,
+            repredict=lambda history_s, baseline: repredict(
+                plan, compiled.path.rules, history_s=history_s, baseline=baseline
+            ),
+            abort=abort,
+        )
+        digest = hashlib.sha256(plan.model_dump_json().encode()).hexdigest()
+        runner.start(run_id, digest, found, forced=settings.force)
+        runner.run()
+    finally:
+        observer.close()
+
+
+def _preflight(plan: Plan, observer: Observer) -> Preflight:
+    """Look until every rule was evaluated once; a fresh Prometheus needs a moment."""
+    deadline = time.monotonic() + RULES_WITHIN_S
+    while True:
+        found = preflight(plan, observer, observer.clock_skew().skew_s, time.time())
+        waiting = not found.rules or any(rule.health == "unknown" for rule in found.rules)
+        if not waiting or time.monotonic() > deadline:
+            return found
+        time.sleep(0.2)
+
+
+def _forbid_blocked(findings: tuple[object, ...], settings: RunSettings) -> None:
+    blocked = [finding for finding in findings if getattr(finding, "level", "") == "block"]
+    if blocked and not settings.force:
+        lines = [f"{getattr(item, 'text', '')} ({getattr(item, 'fix', '')})" for item in blocked]
+        raise UsageError("this drill cannot work: " + "; ".join(lines), hint="--force runs it all the same")
+
+
+def _new_run_dir(out: Path, scenario: str) -> Path:
+    """Make ``<UTC time>-<scenario>`` below *out*. Raises UsageError when that cannot be written."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    for attempt in range(1, 100):
+        suffix = "" if attempt == 1 else f"-{attempt}"
+        run_dir = out / f"{stamp}-{scenario}{suffix}"
+        try:
+            run_dir.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UsageError(f"cannot write to {out}: {error.strerror}", hint="choose another --out") from None
+        return run_dir
+    raise UsageError(f"too many runs of {scenario} started in one second below {out}")
+
+
+def _remove_empty(run_dir: Path) -> None:
+    for name in ("journal.jsonl", "plan.json"):
+        (run_dir / name).unlink(missing_ok=True)
+    run_dir.rmdir()
+
+
+def _exit_code(report: Report) -> int:
+    if any(injection.applied_at and not injection.clean for injection in report.injections):
+        return ExitCode.UNDO_INCOMPLETE
+    return {"pass": ExitCode.PASS, "fail": ExitCode.FAIL, "aborted": ExitCode.ABORTED}.get(
+        report.verdict, ExitCode.UNKNOWN
+    )

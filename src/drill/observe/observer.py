@@ -1,0 +1,180 @@
+"""The alert path as its APIs show it: joins Prometheus, Alertmanager and the sink into one AlertObserver.
+
+Owns which query answers which question. Refuses to judge; and what cannot be seen raises, it is never empty.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from drill.core.errors import Unavailable
+from drill.core.facts import Endpoints
+from drill.core.observations import AlertmanagerAlert, AlertSpan, Notification, RuleStatus, SliSample
+from drill.core.units import parse_duration
+from drill.observe.alertmanager import Alertmanagers, PeerStatus, Silence
+from drill.observe.http import ServerOptions
+from drill.observe.prometheus import ClockSkew, Prometheus, Sample
+from drill.observe.sink import Sink
+from drill.observe.sli import (
+    ERROR_RATIO,
+    SLOTH_SERIES,
+    RecordedSlo,
+    recorded_slos,
+    sli_samples,
+    traffic_by_service,
+)
+from drill.observe.spans import alert_spans
+
+DEFAULT_TRAFFIC = 'sum by (service) (rate(http_request_duration_seconds_count{job="edge"}[{window}]))'
+FALLBACK_INTERVAL_S = 60.0
+"""Prometheus's default evaluation interval, where the rules API does not tell the real one."""
+HISTORY_STEPS = 500
+"""Points of the coarse search for the oldest sample; the second query makes it exact."""
+LOOKBACK_S = 300.0
+"""Prometheus's default lookback: the coarse search must not step further, or it would miss samples."""
+
+
+@dataclass(frozen=True)
+class ObserverOptions:
+    """How the servers are asked.
+
+    ``traffic`` maps a ``sloth_id`` to PromQL that gives its requests per second. All others get
+    ``default_traffic``, grouped by the label ``service``; ``{window}`` in either is the SLO's shortest window.
+    """
+
+    prometheus: ServerOptions = field(default_factory=ServerOptions)
+    alertmanager: ServerOptions = field(default_factory=ServerOptions)
+    sink: ServerOptions = field(default_factory=ServerOptions)
+    traffic: Mapping[str, str] = field(default_factory=dict)
+    default_traffic: str = DEFAULT_TRAFFIC
+
+
+class Observer:
+    """Implements :class:`drill.core.ports.AlertObserver`; safe for use from several threads."""
+
+    def __init__(self, endpoints: Endpoints, options: ObserverOptions | None = None) -> None:
+        self._options = options or ObserverOptions()
+        self.prometheus = Prometheus(endpoints.prometheus, self._options.prometheus)
+        self.alertmanagers = Alertmanagers(endpoints.alertmanagers, self._options.alertmanager)
+        self.sink = Sink(endpoints.sink, self._options.sink) if endpoints.sink else None
+        self._intervals: Mapping[str, float] = {}
+
+    def rules(self) -> Sequence[RuleStatus]:
+        """Return all alerting rules Prometheus has loaded. Raises Unavailable."""
+        rules = self.prometheus.rules()
+        intervals: dict[str, float] = {}
+        for rule in rules:
+            intervals[rule.name] = max(rule.interval_s, intervals.get(rule.name, 0.0))
+        self._intervals = intervals
+        return rules
+
+    def alert_spans(self, start: float, end: float) -> Sequence[AlertSpan]:
+        """Return all alert states between *start* and *end*, from raw samples of ``ALERTS``. Raises Unavailable."""
+        if end <= start:
+            return []
+        if not self._intervals:
+            self.rules()
+        return alert_spans(self.prometheus.raw("ALERTS", end - start, end), end, self.evaluation_interval)
+
+    def evaluation_interval(self, alertname: str) -> float:
+        """Return the interval (s) of the group that *alertname* is in, as of the last :meth:`rules`."""
+        longest = max(self._intervals.values(), default=FALLBACK_INTERVAL_S)
+        return self._intervals.get(alertname, longest)
+
+    def alertmanager_alerts(self) -> Sequence[AlertmanagerAlert]:
+        """Return the alerts of all Alertmanager peers now. Raises Unavailable when no peer answers."""
+        return self.alertmanagers.alerts()
+
+    def silences(self) -> Sequence[Silence]:
+        """Return the silences that are active or pending. Raises Unavailable when no peer answers."""
+        return self.alertmanagers.silences()
+
+    def alertmanager_status(self) -> Sequence[PeerStatus]:
+        """Return the state of every Alertmanager peer; a silent one has an ``error``."""
+        return self.alertmanagers.status()
+
+    def notifications(self, since: float) -> Sequence[Notification]:
+        """Return what the sink got since *since*; empty where there is no sink. Raises Unavailable."""
+        return self.sink.notifications(since) if self.sink else []
+
+    def sli(self, at: float | None = None) -> Sequence[SliSample]:
+        """Return all SLIs now (or at *at*). Raises Unavailable."""
+        slos = recorded_slos(self.prometheus.query(SLOTH_SERIES, at))
+        return sli_samples(slos, self._traffic(slos, at))
+
+    def _traffic(self, slos: Sequence[RecordedSlo], at: float | None) -> Mapping[str, float]:
+        traffic: dict[str, float] = {}
+        by_window: dict[str, Mapping[str, float]] = {}
+        windows = sorted({slo.shortest for slo in slos if slo.shortest}, key=parse_duration)
+        for slo in slos:
+            window = slo.shortest or (windows[0] if windows else "5m")
+            own = self._options.traffic.get(slo.sloth_id)
+            if own is not None:
+                answer = self.prometheus.query(own.replace("{window}", window), at)
+                traffic[slo.sloth_id] = sum(one.value for one in answer if math.isfinite(one.value))
+                continue
+            if window not in by_window:
+                promql = self._options.default_traffic.replace("{window}", window)
+                by_window[window] = traffic_by_service(self.prometheus.query(promql, at))
+            if slo.service in by_window[window]:
+                traffic[slo.sloth_id] = by_window[window][slo.service]
+        return traffic
+
+    def samples(self, promql: str, at: float | None = None) -> Sequence[Sample]:
+        """Run an instant query and return what it gives. Raises Unavailable."""
+        return self.prometheus.query(promql, at)
+
+    def query(self, promql: str) -> bool:
+        """Tell whether *promql* returns any sample that is not 0 (the rule of ``abort_if``). Raises Unavailable."""
+        return any(sample.value != 0 and not math.isnan(sample.value) for sample in self.samples(promql))
+
+    def history_s(self, sloth_ids: Sequence[str] = (), limit_s: float = 4 * 86400.0) -> float:
+        """Return the age (s) of the oldest sample of the youngest SLO; 0 when one of them has no sample.
+
+        Without *sloth_ids* all recorded SLOs count. Looks back at most *limit_s*: beyond the longest window,
+        age does not matter. Recorded ratios start one scrape and one evaluation after the counters they are
+        made from. Raises Unavailable.
+        """
+        ids = sloth_ids or [slo.sloth_id for slo in recorded_slos(self.prometheus.query(SLOTH_SERIES))]
+        return min((self._age(sloth_id, limit_s) for sloth_id in ids), default=0.0)
+
+    def _age(self, sloth_id: str, limit_s: float) -> float:
+        selector = f'{{__name__=~"{ERROR_RATIO}.+",sloth_id="{sloth_id}"}}'
+        now = self.prometheus.query("time()")[0].value
+        step = max(1.0, min(LOOKBACK_S, limit_s / HISTORY_STEPS))
+        coarse = self.prometheus.query(
+            f"min(min_over_time(timestamp({selector})[{limit_s:.0f}s:{step:.0f}s]))", now
+        )
+        if not coarse:
+            return self._exact_age(selector, now, step, now)
+        return self._exact_age(selector, coarse[0].value, LOOKBACK_S + step, now)
+
+    def _exact_age(self, selector: str, until: float, range_s: float, now: float) -> float:
+        series = self.prometheus.raw(selector, range_s, until)
+        times = [one.samples[0][0] for one in series if one.samples]
+        return max(0.0, now - min(times)) if times else 0.0
+
+    def started_at(self) -> float:
+        """Return when Prometheus's process started, Unix seconds. Raises Unavailable."""
+        return self.prometheus.started_at()
+
+    def clock_skew(self) -> ClockSkew:
+        """Return Prometheus's clock minus ours, with its bound. Raises Unavailable."""
+        return self.prometheus.clock_skew()
+
+    def check(self) -> None:
+        """Raise Unavailable for the first server that cannot be reached at all."""
+        self.prometheus.version()
+        if self.alertmanagers.peers:
+            silent = [status.error for status in self.alertmanager_status()]
+            if all(silent):
+                raise Unavailable(silent[0])
+
+    def close(self) -> None:
+        """Close all sessions; closing twice is harmless."""
+        self.prometheus.close()
+        self.alertmanagers.close()
+        if self.sink:
+            self.sink.close()

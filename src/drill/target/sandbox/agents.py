@@ -1,0 +1,237 @@
+"""Agents of this sandbox: one program (``python -m drill.agent``) per held fault, started and followed by init.
+
+The connection that asked for a fault is its lease: lines on it are passed to the agent's stdin, and when it
+closes, so does that stdin and the agent reverts. With ``reapply`` the fault follows a restarted container: once
+the main process changed, an agent that lost its hold is replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from drill.target.sandbox import children
+from drill.target.sandbox.cgroups import Cgroups
+from drill.target.sandbox.children import Children
+from drill.target.sandbox.supervisor import Container
+
+REVERT_S = 15.0
+"""How long an agent may take to revert before it is killed and cleared up behind."""
+ONCE_S = 20.0
+
+
+@dataclass(frozen=True)
+class HoldRequest:
+    """What a client asks for; times in seconds, ``spec`` is the fault's JSON."""
+
+    injection: str
+    replica: str
+    spec: str
+    ttl: float
+    deadline: float
+    lease: float
+    reapply: bool
+
+    @staticmethod
+    def read(message: dict[str, Any]) -> HoldRequest:
+        """Read it from a message. Raises KeyError, ValueError."""
+        return HoldRequest(
+            injection=str(message["injection"]),
+            replica=str(message["replica"]),
+            spec=str(message["spec"]),
+            ttl=float(message["ttl"]),
+            deadline=float(message["deadline"]),
+            lease=float(message["lease"]),
+            reapply=bool(message.get("reapply", False)),
+        )
+
+
+def place_options(container: Container, groups: Cgroups) -> list[str]:
+    """Where the agent works: the pod's namespace, the main process, the container's groups."""
+    options = ["--netns", f"/proc/1/fd/{container.netns}", "--pid", str(container.pid), "--root", "/"]
+    for directory in groups.directories(container.place.name):
+        options += ["--cgroup", str(directory)]
+    return options
+
+
+def hold_command(request: HoldRequest, container: Container, groups: Cgroups) -> list[str]:
+    """The agent's command line for one held fault."""
+    times = [f"--{name}={getattr(request, name):g}" for name in ("ttl", "deadline", "lease")]
+    identity = f"{request.injection}.{request.replica}"
+    head = [sys.executable, "-P", "-m", "drill.agent", "hold", "--id", identity, "--spec", request.spec]
+    return [*head, *times, *place_options(container, groups)]
+
+
+class Agent:
+    """One running agent process."""
+
+    def __init__(self, command: Sequence[str], processes: Children, log: int) -> None:
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, bufsize=0, start_new_session=True
+        )
+        self.exit = processes.adopt(self._process)
+        self.reader: asyncio.StreamReader | None = None
+
+    async def lines(self) -> asyncio.StreamReader:
+        """The agent's output."""
+        assert self._process.stdout is not None
+        if self.reader is None:
+            self.reader = await children.read_stream(os.dup(self._process.stdout.fileno()))
+            self._process.stdout.close()
+        return self.reader
+
+    def renew(self, line: bytes) -> None:
+        """Pass a line to the agent; one that has ended is past renewing."""
+        if self._process.stdin is not None and not self._process.stdin.closed:
+            with contextlib.suppress(OSError):
+                os.write(self._process.stdin.fileno(), line)
+
+    def let_go(self) -> None:
+        """End its lease."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+
+    def kill(self) -> None:
+        """SIGKILL it, if it still runs."""
+        if self._process.returncode is None:
+            children.kill([self._process.pid])
+
+
+class Holder:
+    """One held fault of one client: the agent, its successors, and where its events go."""
+
+    def __init__(self, request: HoldRequest, container: Container, start: Callable[[], Agent]) -> None:
+        self.request = request
+        self.container = container
+        self.done = asyncio.get_running_loop().create_future()
+        self.last: dict[str, Any] = {}
+        self._start = start
+        self._agent: Agent | None = None
+        self._released = False
+        self._lost = False
+        self._pid = 0
+
+    def renew(self, line: bytes) -> None:
+        """The client is alive."""
+        if self._agent is not None:
+            self._agent.renew(line)
+
+    def release(self) -> None:
+        """Let the fault go; ``done`` is set when it is gone."""
+        self._released = True
+        if self._agent is not None:
+            self._agent.let_go()
+        self.container.note_change()
+
+    async def run(self, tell: Callable[[dict[str, Any]], None]) -> None:
+        """Hold until released or ended; every event of every agent goes to *tell*."""
+        try:
+            while not self._released:
+                await self._hold_once(tell)
+                if not self._follows():
+                    break
+                await self._new_process()
+        finally:
+            if not self.done.done():
+                self.done.set_result(None)
+
+    def _follows(self) -> bool:
+        return self.request.reapply and not self._released and self._lost
+
+    async def _new_process(self) -> None:
+        while not self._released and self.container.pid in (0, self._pid):
+            await self.container.changed.wait()
+
+    async def _hold_once(self, tell: Callable[[dict[str, Any]], None]) -> None:
+        self._pid, self._lost = self.container.pid, False
+        agent = self._agent = self._start()
+        follower = asyncio.create_task(self._replace_when_restarted(agent)) if self.request.reapply else None
+        try:
+            reader = await agent.lines()
+            while line := await reader.readline():
+                self._hear(line, tell)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(agent.exit), REVERT_S)
+        finally:
+            agent.let_go()
+            agent.kill()
+            if follower is not None:
+                follower.cancel()
+
+    def _hear(self, line: bytes, tell: Callable[[dict[str, Any]], None]) -> None:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            return
+        if not isinstance(event, dict):
+            return
+        self.last = event
+        self._lost = event.get("event") == "lost" or (self._lost and event.get("event") != "again")
+        tell(event)
+
+    async def _replace_when_restarted(self, agent: Agent) -> None:
+        """End an agent that lost its hold once the container has a new process; ``run`` starts the next."""
+        while True:
+            changed = self.container.changed
+            if self._lost and self.container.pid not in (0, self._pid):
+                agent.let_go()
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), 0.1)
+
+
+class Agents:
+    """All held faults of this sandbox, and the agent's one-shot commands."""
+
+    def __init__(self, processes: Children, groups: Cgroups, log: int) -> None:
+        self._processes = processes
+        self._groups = groups
+        self._log = log
+        self.held: dict[tuple[str, str], Holder] = {}
+
+    def hold(self, request: HoldRequest, container: Container) -> Holder:
+        """Prepare to hold a fault; ``run`` of what is returned does it. Raises ValueError when it is held."""
+        key = (request.injection, request.replica)
+        if key in self.held:
+            raise ValueError(f"{request.injection} already holds a fault at {request.replica}")
+
+        def start() -> Agent:
+            return Agent(hold_command(request, container, self._groups), self._processes, self._log)
+
+        holder = self.held[key] = Holder(request, container, start)
+        holder.done.add_done_callback(lambda _: self.held.pop(key, None))
+        return holder
+
+    async def once(self, command: str, container: Container, *options: str) -> dict[str, Any]:
+        """Run ``abilities``, ``snapshot`` or ``clear`` and return its JSON. Raises OSError with its words."""
+        arguments = [sys.executable, "-P", "-m", "drill.agent", command, *place_options(container, self._groups)]
+        process = subprocess.Popen(
+            [*arguments, *options], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        ended = self._processes.adopt(process)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        readers = [await children.read_stream(os.dup(pipe.fileno())) for pipe in (process.stdout, process.stderr)]
+        process.stdout.close()
+        process.stderr.close()
+        try:
+            async with asyncio.timeout(ONCE_S):
+                out, error = await asyncio.gather(*(reader.read() for reader in readers))
+                await ended
+        except TimeoutError:
+            children.kill([process.pid])
+            raise OSError(f"drill.agent {command} did not answer within {ONCE_S:g} s") from None
+        try:
+            answer = json.loads(out)
+        except ValueError:
+            words = error.decode(errors="replace").strip().splitlines()
+            raise OSError(f"drill.agent {command}: {words[-1] if words else 'no output'}") from None
+        return answer if isinstance(answer, dict) else {}

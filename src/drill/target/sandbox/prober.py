@@ -1,0 +1,151 @@
+"""Measurements at a replica from the users' side or from a peer's: one short-lived process per probe.
+
+Everything here runs in a process forked for it; sockets are made in the network namespace the probe is made
+from, and stay there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import struct
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from drill.target.sandbox import httpwire, kernel
+from drill.target.sandbox.topology import CLIENT_TIMEOUT_S, SERVE_PORT
+
+CONNECT_TIMEOUT_S = 2.0
+PEER_TIMEOUT_S = 1.0
+SLOW_CONNECT_S = 0.9
+"""Linux sends a lost SYN again after 1 s: a connect that took this long lost a packet."""
+_RETRANS_OFFSET = 100
+"""Offset of tcpi_total_retrans in struct tcp_info (linux/tcp.h)."""
+BLOB_BYTES = 4 * 2**20
+TRANSFER_S = 1.0
+WARM_UP_S = 0.3
+"""A shaper's bucket is full at first: the first part of a longer transfer does not count."""
+NETWORK_KINDS = ("connect_ms", "request_ms", "lost_ratio", "error_ratio", "transfer_kbit", "unreachable_ratio")
+
+
+@dataclass(frozen=True)
+class Try:
+    """One connect or request: seconds it took, and whether it succeeded (and without a retransmit)."""
+
+    seconds: float
+    ok: bool
+    clean: bool = True
+
+
+def open_sockets(namespaces: Sequence[int], count: int) -> list[socket.socket]:
+    """Make *count* sockets, in turn in each of *namespaces*. The caller ends up in the last one used."""
+    sockets = []
+    for number in range(count):
+        kernel.enter_netns(namespaces[number % len(namespaces)])
+        sockets.append(httpwire.open_socket())
+    return sockets
+
+
+async def connect(sock: socket.socket, address: httpwire.Address, timeout_s: float) -> Try:
+    """Connect once and close."""
+    began = time.perf_counter()
+    with sock:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await asyncio.get_running_loop().sock_connect(sock, address)
+        except OSError:  # refused, unreachable, timed out
+            return Try(time.perf_counter() - began, ok=False, clean=False)
+        seconds = time.perf_counter() - began
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RETRANS_OFFSET + 4)
+        (again,) = struct.unpack_from("=I", info, _RETRANS_OFFSET) if len(info) >= _RETRANS_OFFSET + 4 else (0,)
+    return Try(seconds, ok=True, clean=not again and seconds < SLOW_CONNECT_S)
+
+
+async def request(sock: socket.socket, address: httpwire.Address, timeout_s: float) -> Try:
+    """GET / once; ok unless it was answered with 5xx or not at all."""
+    began = time.perf_counter()
+    try:
+        async with asyncio.timeout(timeout_s):
+            answer = await httpwire.exchange(sock, address, "/")
+    except OSError:
+        return Try(time.perf_counter() - began, ok=False)
+    return Try(time.perf_counter() - began, ok=answer.status < 500)
+
+
+async def requests(sockets: Sequence[socket.socket], address: httpwire.Address) -> list[Try]:
+    """One request on each socket, started a little apart so that they do not queue behind each other."""
+    gap = min(0.025, 0.6 / max(1, len(sockets)))
+
+    async def later(number: int, sock: socket.socket) -> Try:
+        await asyncio.sleep(number * gap)
+        return await request(sock, address, CLIENT_TIMEOUT_S)
+
+    return list(await asyncio.gather(*(later(number, sock) for number, sock in enumerate(sockets))))
+
+
+async def transfer_kbit(sock: socket.socket, address: httpwire.Address) -> float:
+    """Download a large body for at most a second or so; kbit/s once the first burst is through."""
+    arrivals: list[tuple[float, int]] = []
+
+    def arrived(total: int) -> bool:
+        arrivals.append((time.perf_counter(), total))
+        return arrivals[-1][0] - arrivals[0][0] < TRANSFER_S
+
+    began = time.perf_counter()
+    with contextlib.suppress(OSError):
+        async with asyncio.timeout(TRANSFER_S + CONNECT_TIMEOUT_S):
+            await httpwire.exchange(sock, address, f"/blob?bytes={BLOB_BYTES}", on_data=arrived)
+    return rate_kbit(arrivals, began)
+
+
+def rate_kbit(arrivals: Sequence[tuple[float, int]], began: float) -> float:
+    """kbit/s from ``(time, total bytes)`` pairs; a long transfer counts from after its warm-up."""
+    if not arrivals:
+        return 0.0
+    last_at, last_total = arrivals[-1]
+    if last_at - arrivals[0][0] >= 2 * WARM_UP_S:
+        first_at, first_total = next(each for each in arrivals if each[0] >= arrivals[0][0] + WARM_UP_S)
+    else:
+        first_at, first_total = began, 0
+    return (last_total - first_total) * 8 / 1000 / max(1e-6, last_at - first_at)
+
+
+async def answer(kind: str, address: str, sockets: Sequence[socket.socket]) -> float:
+    """The number a network probe of *kind* asks for, see ``drill.core.probes.ProbeKind``."""
+    to = (address, SERVE_PORT)
+    if kind == "transfer_kbit":
+        return await transfer_kbit(sockets[0], to)
+    if kind in ("request_ms", "error_ratio"):
+        tries = await requests(sockets, to)
+    else:
+        timeout = PEER_TIMEOUT_S if kind == "unreachable_ratio" else CONNECT_TIMEOUT_S
+        tries = list(await asyncio.gather(*(connect(sock, to, timeout) for sock in sockets)))
+    if kind in ("connect_ms", "request_ms"):
+        return median(each.seconds for each in tries) * 1000
+    bad = sum(not each.clean for each in tries) if kind == "lost_ratio" else sum(not each.ok for each in tries)
+    return bad / len(tries)
+
+
+async def serves(address: str) -> float:
+    """1 when the replica's process answers, else 0."""
+    try:
+        ready = await httpwire.get((address, SERVE_PORT), "/ready", 1.0)
+    except OSError:
+        return 0.0
+    return 1.0 if ready.status == 200 else 0.0
+
+
+def run(kind: str, address: str, namespaces: Sequence[int], samples: int, out: int) -> None:
+    """Measure and write ``{"value": …, "at": …}`` to the file descriptor *out*."""
+    if kind == "serves":
+        kernel.enter_netns(namespaces[0])
+        value = asyncio.run(serves(address))
+    else:
+        sockets = open_sockets(namespaces, 1 if kind == "transfer_kbit" else max(1, samples))
+        value = asyncio.run(answer(kind, address, sockets))
+    os.write(out, json.dumps({"value": value, "at": time.time()}).encode())

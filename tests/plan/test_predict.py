@@ -1,0 +1,98 @@
+"""From impacts to predicted alerts: every alert of a touched SLO, with the reason when it stays silent."""
+
+import pytest
+
+from drill.alerting.rules import BurnAlert
+from drill.alerting.windows import PAIRS
+from drill.plan.model import Impact, PredictedAlert
+from drill.plan.predict import predict_alerts
+
+
+def alert(severity: str, sloth_id: str = "shop-latency") -> BurnAlert:
+    pair = next(pair for pair in PAIRS if pair.severity == severity)
+    return BurnAlert(
+        alertname="Burn", labels={"severity": severity, "sloth_id": sloth_id}, sloth_id=sloth_id,
+        factor=pair.factor, objective=0.99, long_s=pair.long_s / 60, short_s=pair.short_s / 60,
+        interval_s=1.0, chained=True, period_s=43200.0,
+    )  # fmt: skip
+
+
+ALERTS = [alert("page"), alert("ticket"), alert("log"), alert("page", "other-latency")]
+
+
+def impact(low: float, high: float, injection: str = "slow") -> Impact:
+    return Impact(injection=injection, sloth_id="shop-latency", error_ratio=(low, high))
+
+
+def predict(
+    *caused: tuple[Impact, float, float], history_s: float = 20.0, **baseline: float
+) -> tuple[PredictedAlert, ...]:
+    return predict_alerts(
+        ALERTS, caused, scrape_s=1.0, history_s=history_s,
+        baseline={name.replace("_", "-"): value for name, value in baseline.items()},
+        group_wait_s=0.5, group_interval_s=5.0, receivers_for=lambda labels: (f"to-{labels['severity']}",),
+    )  # fmt: skip
+
+
+def test_all_alerts_of_the_touched_slo_and_no_other() -> None:
+    found = predict((impact(0.9, 1.0), 10.0, 60.0))
+    assert [(a.severity, a.fires, a.receivers) for a in found] == [
+        ("page", True, ("to-page",)), ("ticket", True, ("to-ticket",)), ("log", True, ("to-log",)),
+    ]  # fmt: skip
+    page = found[0]
+    assert (page.starts_at_s, page.ends_at_s) == (10.0, 70.0)
+    assert page.labels["alertname"] == "Burn"
+    assert page.price == pytest.approx(0.02)
+    assert page.firing_s is not None
+    assert page.delivered_s == (page.firing_s[0] + 0.5, page.firing_s[1] + 0.5)
+
+
+def test_history_counts_from_the_injection_not_from_t0() -> None:
+    early, late = predict((impact(0.9, 1.0), 0.0, 60.0))[0], predict((impact(0.9, 1.0), 40.0, 60.0))[0]
+    assert early.firing_s is not None
+    assert late.firing_s is not None
+    assert late.firing_s[0] > early.firing_s[0]
+
+
+def test_one_that_cannot_fire_says_why_and_has_no_times() -> None:
+    page = predict((impact(0.05, 0.1), 0.0, 60.0))[0]
+    assert not page.fires
+    assert not page.may_fire
+    assert (page.firing_s, page.resolved_s, page.delivered_s) == (None, None, None)
+    assert "never exceeds 14.4%" in page.why
+
+
+def test_one_that_only_may_fire_is_told_apart() -> None:
+    page = predict((impact(0.05, 0.9), 0.0, 60.0))[0]
+    assert (page.fires, page.may_fire, page.firing_s) == (False, True, None)
+    assert "not for certain" in page.why
+
+
+def test_a_measured_baseline_brings_firing_forward() -> None:
+    clean = predict((impact(0.5, 0.5), 0.0, 60.0), history_s=100)[0]
+    dirty = predict((impact(0.5, 0.5), 0.0, 60.0), history_s=100, shop_latency=0.1)[0]
+    assert clean.firing_s is not None
+    assert dirty.firing_s is not None
+    assert dirty.firing_s[0] < clean.firing_s[0]
+
+
+def test_two_weak_injections_fire_together_from_the_second_one() -> None:
+    weak = impact(0.1, 0.12, "one"), impact(0.35, 0.4, "two")
+    found = predict((weak[0], 0.0, 100.0), (weak[1], 50.0, 50.0), history_s=3600)[0]
+    assert found.fires
+    assert (found.starts_at_s, found.ends_at_s) == (50.0, 100.0)
+    assert found.firing_s is not None
+    assert found.firing_s[0] > 0
+    assert found.error_ratio == (0.1, 0.4)
+    assert found.budget > max(
+        a.budget for a in (predict((weak[0], 0.0, 100.0))[0], predict((weak[1], 50.0, 50.0))[0])
+    )
+
+
+def test_a_rule_with_two_pairs_gives_one_prediction_that_of_the_first_to_fire() -> None:
+    slow = alert("page").with_(long_s=360.0, short_s=30.0, factor=6.0)
+    found = predict_alerts(
+        [slow, alert("page")], [(impact(1.0, 1.0), 0.0, 60.0)], scrape_s=1.0, history_s=3600.0, baseline={},
+        group_wait_s=0.5, group_interval_s=5.0, receivers_for=lambda labels: (),
+    )  # fmt: skip
+    assert [(a.factor, a.fires) for a in found] == [(14.4, True)]

@@ -1,0 +1,158 @@
+"""Up and down: the steps in their order. Each is idempotent: a command cut short is simply given again.
+
+Owns the order alone; what a step does stands in its own module.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from testcluster import debian, engine, gobuild, kind, nodeimage, uml
+from testcluster.cache import Cache, user_cache
+from testcluster.kind import Cluster
+from testcluster.nodeimage import NodeImage, Parts
+from testcluster.steps import Failed, Missing, Steps
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user chose. ``image``: kind's node image, where a Docker that already runs is used."""
+
+    name: str = "drill"
+    netem_node: bool = True
+    export: bool = True
+    image: str | None = None
+
+
+def cache() -> Cache:
+    """The cache of built things."""
+    return Cache(user_cache() / "testcluster")
+
+
+def engine_data() -> Path:
+    """Data folder of the private engine; it keeps the loaded node image."""
+    return user_cache() / "testcluster" / "engine"
+
+
+def tools(steps: Steps) -> dict[str, Path]:
+    """Build the monitoring servers and return the path of each program."""
+    place = Cache(user_cache() / "tools")
+    found = {}
+    for build in gobuild.server_builds():
+        folder = gobuild.obtain(build, place, steps)
+        found.update({program: folder / program for program in build.programs})
+    return found
+
+
+def build(steps: Steps) -> tuple[Parts, NodeImage]:
+    """Build all that a private cluster needs, without starting anything."""
+    unpacked = debian.obtain(cache(), steps)
+    programs = {each.name: gobuild.obtain(each, cache(), steps) for each in gobuild.cluster_builds()}
+    parts = Parts(programs, unpacked)
+    return parts, nodeimage.obtain(cache(), parts, steps)
+
+
+def smoke_archive(steps: Steps) -> Path:
+    """The image archive of the smoke test."""
+    return build(steps)[1].smoke
+
+
+def up(options: Options, steps: Steps) -> Cluster:
+    """Start the cluster and return it. Raises Missing, naming what this machine lacks, and Failed."""
+    existing = engine.running()
+    if existing is not None:
+        return _up_on_running(existing, options, steps)
+    _require_machine()
+    parts, image = build(steps)
+    private = engine.private(parts.debian)
+    engine.start(private, engine_data(), parts.programs["parts"], steps)
+    if not private.has_image(image.ref):
+        with steps.step("Load the node image"):
+            private.load(image.archive)
+    cluster = _cluster(private, options.name, parts)
+    if options.netem_node:
+        uml.boot(cluster, image, parts.debian, steps)
+    kind.create(cluster, image.ref, steps)
+    if options.netem_node:
+        uml.join(cluster, steps)
+    return _finish(cluster, options, steps)
+
+
+def down(options: Options, steps: Steps) -> None:
+    """Remove the cluster, and with the last one the private engine and all its traces."""
+    existing = engine.running()
+    if existing is not None:
+        kind.delete(_cluster(existing, options.name, _kind_only(steps)), steps)
+        return
+    unpacked = debian.obtain(cache(), steps)
+    private = engine.private(unpacked)
+    if engine.pid() is not None:
+        cluster = _cluster(private, options.name, _kind_only(steps, unpacked))
+        uml.stop(cluster, steps)
+        kind.delete(cluster, steps)
+        if private.docker("ps", "-aq").strip():
+            steps.say("  other clusters run: the engine stays")
+            return
+    engine.stop(private, engine_data(), steps)
+
+
+def find(options: Options, steps: Steps) -> Cluster:
+    """The running cluster of this name. Raises Failed if there is none."""
+    existing = engine.running()
+    if existing is not None:
+        cluster = _cluster(existing, options.name, _kind_only(steps))
+    elif engine.pid() is None:
+        raise Failed("no test cluster runs here: `python -m testcluster up` starts one")
+    else:
+        unpacked = debian.obtain(cache(), steps)
+        cluster = _cluster(engine.private(unpacked), options.name, _kind_only(steps, unpacked))
+    if not cluster.exists():
+        raise Failed(f"there is no test cluster {options.name}: `python -m testcluster up --name {options.name}`")
+    return cluster
+
+
+def load(cluster: Cluster, archive: Path, steps: Steps) -> None:
+    """Load an image archive into every node."""
+    if not archive.is_file():
+        raise Failed(f"there is no image archive {archive}")
+    with steps.step(f"Load {archive.name} into kind's nodes"):
+        kind.load(cluster, archive)
+    if uml.pid(cluster) is not None:
+        with steps.step(f"Load {archive.name} into {uml.node_name(cluster)}"):
+            uml.load(cluster, archive)
+
+
+def _up_on_running(existing: engine.Engine, options: Options, steps: Steps) -> Cluster:
+    """kind on the Docker that is there; its kernel is taken to have sch_netem, as laptops' and GitHub's do."""
+    steps.say("Docker runs here: kind's own node image is used, and no worker with a kernel of its own")
+    cluster = _cluster(existing, options.name, _kind_only(steps))
+    kind.create(cluster, options.image, steps)
+    return _finish(cluster, options, steps)
+
+
+def _finish(cluster: Cluster, options: Options, steps: Steps) -> Cluster:
+    if options.export:
+        kind.export(cluster, steps)
+    return cluster
+
+
+def _kind_only(steps: Steps, unpacked: Path | None = None) -> Parts:
+    """kind and kubectl alone; a kind or kubectl that the user has is good enough beside a Docker of the user's."""
+    wanted = [each for each in gobuild.cluster_builds() if each.name in ("kind", "kube")]
+    return Parts({each.name: gobuild.obtain(each, cache(), steps) for each in wanted}, unpacked or Path("/"))
+
+
+def _cluster(on: engine.Engine, name: str, parts: Parts) -> Cluster:
+    folders = [str(parts.programs[each]) for each in ("kind", "kube")]
+    return Cluster(name, on, ":".join([*folders, on.environment.get("PATH", "/usr/bin:/bin")]))
+
+
+def _require_machine() -> None:
+    if os.geteuid() != 0:
+        raise Missing("no Docker runs here, and a private container engine needs root")
+    if os.uname().machine != "x86_64":
+        raise Missing("no Docker runs here, and user-mode-linux needs x86_64")
+    if not Path("/dev/net/tun").exists():
+        raise Missing("this machine has no /dev/net/tun")
