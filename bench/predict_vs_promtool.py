@@ -94,9 +94,9 @@ def rule_groups(cases: Sequence[Case], grid: Grid) -> list[Group]:
             bad, total = f'req{{case="{number}",code="500"}}', f'req{{case="{number}"}}'
             expr = f"sum(rate({bad}[{span}])) / sum(rate({total}[{span}]))"
             recordings.append(Rule(record=f"ratio{span}", expr=expr, labels={"case": str(number)}))
+        threshold = f"({case.condition.factor!r} * {case.condition.budget!r})"
         expr = " and ".join(
-            f'ratio{prometheus_duration(w)}{{case="{number}"}} > ({case.condition.factor!r} * {case.condition.budget!r})'
-            for w in (grid.short_s, grid.long_s)
+            f'ratio{prometheus_duration(w)}{{case="{number}"}} > {threshold}' for w in (grid.short_s, grid.long_s)
         )
         held, kept = case.condition.for_s, case.condition.keep_firing_for_s
         alerts.append(Rule(alert="Burn", expr=expr, for_s=held, keep_firing_for_s=kept))
@@ -160,7 +160,7 @@ def _seen(case: Case, times: list[float], interval_s: float) -> Seen:
     return Seen(min(times) - fault.history_s, max(times) + interval_s - fault.history_s - fault.duration_s)
 
 
-def mistakes(case: Case, said: Forecast, seen: Seen) -> list[str]:
+def mistakes(said: Forecast, seen: Seen) -> list[str]:
     """Return what *said* got wrong about *seen*."""
     wrong = []
     if seen.firing_s is None:
@@ -223,7 +223,7 @@ def main() -> int:
         print("promtool is not installed: pass --promtool PATH", file=sys.stderr)
         return 3
     results, took, own = compare(given.cases, given.seed, given.promtool)
-    wrong = [(case, said, seen, text) for case, said, seen in results for text in mistakes(case, said, seen)]
+    wrong = [(case, said, seen, text) for case, said, seen in results for text in mistakes(said, seen)]
     wide = [text for case, said, _ in results if (text := wider_than_formula(case, said))]
     for text in wide:
         print(f"WIDE by {text} s")
@@ -233,7 +233,8 @@ def main() -> int:
     unsure = sum(said.may_fire and not said.fires for _, said, _ in results)
     print(
         f"{len(results)} cases, {fired} fired, {unsure} too close to call, {len(wrong)} outside the prediction, "
-        f"{len(wide)} wider than the formula; promtool {took:.1f} s, prediction {own * 1000:.0f} ms: {took / own:.0f}x"
+        f"{len(wide)} wider than the formula; "
+        f"promtool {took:.1f} s, prediction {own * 1000:.0f} ms: {took / own:.0f}x"
     )
     return 1 if wrong or wide else 0
 

@@ -18,7 +18,9 @@ groups:
   - name: load
     rules:
       - record: slo:sli_error:ratio_rate5m
-        expr: sum(rate(http_request_duration_seconds_count{code=~"5.."}[5s])) / sum(rate(http_request_duration_seconds_count[5s]))
+        expr: >-
+          sum(rate(http_request_duration_seconds_count{code=~"5.."}[5s]))
+          / sum(rate(http_request_duration_seconds_count[5s]))
 """
 ALERTMANAGER = f"""
 route: {{receiver: log}}

@@ -166,16 +166,21 @@ def test_oom_kills_the_replica_again_after_it_is_back(replica: Replica, hold: An
     replica.start()
 
 
-def test_oom_score_of_a_survivor_is_restored(replica: Replica, hold: Any, run_agent: Any, until: Any) -> None:
+def test_oom_score_of_a_survivor_is_restored_by_agent_and_guard(replica: Replica, run_agent: Any) -> None:
+    from drill.agent.fault import Site
+    from drill.agent.memory import OomKiller
+    from drill.agent.spec import Memory
+
     Path(f"/proc/{replica.pid}/oom_score_adj").write_text("7")
     before = snapshot(run_agent, *replica.options())
-    (replica.cgroups[1] / "memory.limit_in_bytes").write_text(str(400 << 20))
-    holder = hold({"kind": "memory", "size_bytes": 2 << 30, "oom": True}, *replica.options(), ttl=TTL)
-    holder.event("applied")
-    holder.hang_up()
-    holder.process.wait(10)
-    (replica.cgroups[1] / "memory.limit_in_bytes").write_text(str(LIMIT))
-    if replica.process.poll() is None:
+    site = Site("i", ttl=1, deadline=1, lease=1, pid=replica.pid, cgroups=tuple(map(str, replica.cgroups)))
+    agent, guard = (OomKiller(Memory(2 * LIMIT, oom=True), site) for _ in range(2))
+    for undoing in (agent, guard):
+        agent.prepare()
+        guard.prepare()
+        agent.prefer(replica.pid)
+        assert snapshot(run_agent, *replica.options()) != before
+        assert undoing.revert() == []
         assert snapshot(run_agent, *replica.options()) == before
 
 

@@ -333,7 +333,7 @@ def test_http_killed_envoy_is_taken_out_of_the_way_at_once(lab: Any, hold: Any, 
     before = lab.snapshot()
     holder = hold(CASES["http"].spec, "--netns", lab.victim.path, ttl=TTL)
     holder.event("applied")
-    (envoy,) = [pid for pid in holder.family() if os.readlink(f"/proc/{pid}/exe").endswith("envoy")]
+    (envoy,) = [pid for pid in holder.family() if Path(f"/proc/{pid}/exe").readlink().name == "envoy"]
     os.kill(envoy, signal.SIGKILL)
     assert "Envoy died" in holder.event("lost")["error"]
     assert lab.get()[0] == 200

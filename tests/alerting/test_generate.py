@@ -1,6 +1,7 @@
 """Generated files: the committed ones are current, servers' own tools accept them, and each alert is tested."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from drill.alerting.windows import PAIRS, fast_forwarded
 from drill.core.errors import ProblemsFound
 from drill.slo.model import Slo
 from drill.slo.sloth import load_sloth
+from drill.target.sandbox.programs import search_path
 
 ROOT = Path(__file__).parents[2]
 OWN = {"sloth_window", "sloth_objective", "sloth_mode", "sloth_spec"}
@@ -32,7 +34,7 @@ def shipped() -> list[Slo]:
 
 
 def tool(name: str, *arguments: str) -> str:
-    path = shutil.which(name)
+    path = shutil.which(name, path=os.pathsep.join(search_path()))
     if path is None:
         pytest.skip(f"{name} is not installed")
     ran = subprocess.run([path, *arguments], capture_output=True, text=True, timeout=240)
@@ -189,6 +191,7 @@ def test_every_burn_alert_has_a_committed_test_where_it_fires_and_one_where_it_d
     assert silent == {rule.alert for rule in rules}
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("service", ["cart", "catalog", "checkout", "payment", "recommendations"])
 def test_promtool_passes_the_committed_rule_tests(service: str) -> None:
     assert "SUCCESS" in tool("promtool", "test", "rules", str(ROOT / f"prometheus/tests/{service}.yaml"))

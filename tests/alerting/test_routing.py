@@ -1,5 +1,6 @@
 """Routes: ours send each severity to its receiver, and any configuration is read as Alertmanager reads it."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -20,6 +21,7 @@ from drill.alerting.routing import (
     timings,
 )
 from drill.slo.sloth import load_sloth
+from drill.target.sandbox.programs import search_path
 
 ROOT = Path(__file__).parents[2]
 RECEIVER = {"page": "pagerduty", "ticket": "slack", "log": "log"}
@@ -67,7 +69,7 @@ def labels_of_all_alerts() -> list[dict[str, str]]:
 
 
 def amtool(*arguments: str) -> str:
-    path = shutil.which("amtool")
+    path = shutil.which("amtool", path=os.pathsep.join(search_path()))
     if path is None:
         pytest.skip("amtool is not installed")
     ran = subprocess.run([path, *arguments], capture_output=True, text=True, timeout=30)

@@ -116,8 +116,10 @@ def test_what_is_no_burn_alert_or_not_understood_is_left_out(expr: str) -> None:
 
 
 def test_rules_that_read_each_other_in_a_circle_end() -> None:
-    text = "groups:\n - name: x\n   rules:\n    - {record: a, expr: b}\n    - {record: b, expr: a}\n    - {alert: A, expr: a > 1}\n"
-    groups, _ = read_groups(text, "x")
+    rules = "{record: a, expr: b}", "{record: b, expr: a / 2}", "{alert: A, expr: a > 1}"
+    text = "groups:\n - name: x\n   rules:\n" + "".join(f"    - {rule}\n" for rule in rules)
+    groups, problems = read_groups(text, "x")
+    assert problems == []
     assert burn_alerts(groups) == ()
 
 

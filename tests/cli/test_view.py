@@ -13,7 +13,7 @@ from rich.text import Text
 from drill.cli.lines import LineWriter
 from drill.cli.live import render, sparkline
 from drill.cli.view import View, burn_rate
-from drill.core.observations import SliSample
+from drill.core.observations import AlertSpan, SliSample
 from drill.journal import events as e
 
 START = 1_700_000_000.0
@@ -91,7 +91,7 @@ def test_effect_burn_rates_and_the_way_of_the_alert_are_shown(plan: Any, story: 
     text = "\n".join(screen(view_at(plan, story, 22.0), 22.0))
     assert "latency (nfqueue) on 3/3 of checkout  in effect for 0:11  403 ms (wanted 400)" in text
     assert "burn rate 1m" in text
-    assert "16.2 of 14.4" in text
+    assert "16.2, threshold 14.4" in text
     assert "pending 5.0s · firing 10.0s · Alertmanager 10.5s · pagerduty 10.6s" in text
 
 
@@ -117,12 +117,24 @@ def test_a_fault_that_is_not_clean_is_shown_with_what_is_left(plan: Any, story: 
     assert any("NOT CLEAN" in line and "nft table drill is left" in line for line in screen(view, 41.0))
 
 
-def test_other_alerts_are_named(plan: Any, story: Any) -> None:
+OTHERS = [
+    ({"alertname": "CartDown", "service": "cart", "severity": "page"}, "also firing: CartDown(cart page)"),
+    ({"alertname": "CheckoutLatencyBurn", "severity": "ticket", "sloth_id": "checkout-latency",
+      "sloth_service": "checkout"}, "also firing, as predicted: checkout-latency ticket"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("labels", "said"), OTHERS)
+def test_other_alerts_are_named_as_foreseen_or_not(
+    plan: Any, story: Any, labels: dict[str, str], said: str
+) -> None:
     view = view_at(plan, story, 22.0)
-    other = {"alertname": "CartDown", "service": "cart", "severity": "page"}
-    span = e.AlertSpan(labels=other, state="firing", start=START, end=START + 22, open=True)
-    view.see(e.AlertsSeen(at=START + 22, start=START, end=START + 22, spans=(span,)))
-    assert any("also firing: CartDown(cart page)" in line for line in screen(view, 22.0))
+    span = AlertSpan(labels=labels, state="firing", start=START, end=START + 22, open=True)
+    seen = e.AlertsSeen(at=START + 22, start=START, end=START + 22, spans=(span,))
+    view.see(seen)
+    assert any(said in line for line in screen(view, 22.0))
+    (line,) = [line for line in lines_of(plan, [*story[:3], seen]) if "firing too" in line]
+    assert ("nobody expected that" in line) is ("as predicted" not in said)
 
 
 def test_sparkline_marks_what_is_above_the_threshold() -> None:

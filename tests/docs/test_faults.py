@@ -8,10 +8,11 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import yaml
+from pydantic_core import PydanticUndefined
+
 from drill.faults.base import Backend, Fault, Params
 from drill.faults.registry import BUILT_IN, parameter_models
 from drill.scenario.model import Injection
-from pydantic_core import PydanticUndefined
 
 PAGES = Path(__file__).parents[2] / "docs" / "faults"
 FAULTS: tuple[Any, ...] = BUILT_IN
@@ -64,7 +65,9 @@ def test_every_fault_has_a_page_and_every_page_a_fault() -> None:
 
 def test_the_overview_lists_every_fault() -> None:
     overview = (PAGES / "README.md").read_text()
-    assert {fault.name for fault in FAULTS} == set(re.findall(r"^\| \[([a-z-]+)\]\(\1\.md\) \|", overview, re.MULTILINE))
+    assert {fault.name for fault in FAULTS} == set(
+        re.findall(r"^\| \[([a-z-]+)\]\(\1\.md\) \|", overview, re.MULTILINE)
+    )
 
 
 @every_fault

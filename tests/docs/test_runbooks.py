@@ -9,7 +9,10 @@ from pathlib import Path
 import promql_parser
 import pytest
 import yaml
+
 from docs.runbook_pages import ALL_CELLS, PATHS, ROOT, RUNBOOKS, Cell, anchor, cells, fill, split
+from drill.runbook.lint import lint
+from drill.runbook.parse import load
 
 HEADINGS = ["Meaning", "Impact", "Diagnosis", "Mitigation", "Resolve", "Escalate"]
 WANTED = {
@@ -220,3 +223,20 @@ def test_the_format_page_lists_every_attribute_and_every_runbook() -> None:
     cells_part = text.split("| attribute | values | meaning |")[1].split("\n\n")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", cells_part, re.MULTILINE)) == ATTRIBUTES
     assert set(re.findall(r"\]\(\.\./runbooks/([a-z-]+)\.md\)", text)) == WANTED
+
+
+@every_page
+def test_lint_finds_nothing(path: Path) -> None:
+    """The product's own lint agrees with the checks above, with the alerts of ``prometheus/`` as known ones."""
+    runbook, problems = load(path)
+    assert [*problems, *lint(runbook, known_alerts={alert for alert, _ in alerts()})] == []
+
+
+@every_page
+def test_the_parser_sees_the_same_cells(path: Path) -> None:
+    runbook, _ = load(path)
+    assert [(cell.line, cell.name, cell.tag) for cell in runbook.cells] == [
+        (cell.line, cell.name, cell.tag) for cell in cells(path)
+    ]
+    assert len(runbook.hints) == path.read_text().count("<details>")
+    assert len(runbook.steps) == len(re.findall(r"^- \[ \] ", path.read_text(), re.MULTILINE))

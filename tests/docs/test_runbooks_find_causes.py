@@ -1,6 +1,6 @@
 """The runbooks' PromQL, judged by Prometheus's own engine: well for a healthy shop, not well for the fault it is for.
 
-Each world is two hours of every series the cells ask for; the last ten minutes have one fault, made the way it
+Each world is 80 minutes of every series the cells ask for; the last ten minutes have one fault, made the way it
 shows in the sandbox. promtool evaluates the shipped recording rules and every cell with an ``expect``.
 """
 
@@ -12,16 +12,18 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 import yaml
+
 from docs.runbook_pages import ALL_CELLS, ROOT, Cell, fill
 from drill.alerting.promtool import Slope, counter
 from drill.target.sandbox.programs import environment, find
 
 pytestmark = pytest.mark.e2e
 
-SCRAPE, FAULT_AT, END = 15.0, 7200.0, 7800.0
+SCRAPE, FAULT_AT, END = 30.0, 4200.0, 4800.0
 BUCKETS = ("0.05", "0.2", "0.5", "1.0", "+Inf")
 CODES = ("200", "500", "503", "504")
 SERVICES = {"checkout": 20.0, "payment": 10.0, "cart": 10.0, "catalog": 10.0, "recommendations": 10.0}
@@ -218,20 +220,38 @@ def meets(cell: Cell) -> str:
     return f"((count(({query}) {expect}) == bool count({query})) or vector(0))"
 
 
+NEEDED = {"slo:sli_error:ratio_rate5m", "slo:error_budget:ratio", "slo:current_burn_rate:ratio"}
+"""What the cells read, and what that is made of; the windows of days would only cost time here."""
+
+
+@cache
+def needed_rules() -> dict[str, list[dict[str, Any]]]:
+    groups = yaml.safe_load((ROOT / "prometheus" / "recording-rules.yaml").read_text())["groups"]
+    kept = [
+        {**group, "interval": "1m", "rules": [r for r in group["rules"] if r["record"] in NEEDED]}
+        for group in groups
+    ]
+    return {"groups": [group for group in kept if group["rules"]]}
+
+
 @cache
 def answers(world: str) -> dict[str, bool]:
     """Ask promtool: every judged cell claims to be well, and its output says which ones are not."""
     with TemporaryDirectory() as folder:
         rules = Path(folder, "rules.yaml")
-        rules.write_text((ROOT / "prometheus" / "recording-rules.yaml").read_text())
+        rules.write_text(yaml.safe_dump(needed_rules()))
         series = [{"series": name, "values": values} for name, values in WORLDS[world]().series.items()]
         asked = [
-            {"expr": meets(cell), "eval_time": f"{int(END)}s", "exp_samples": [{"labels": "{}", "value": 7 + index}]}
+            {
+                "expr": meets(cell),
+                "eval_time": f"{int(END)}s",
+                "exp_samples": [{"labels": "{}", "value": 7 + index}],
+            }
             for index, cell in enumerate(JUDGED)
         ]
         test = {"interval": f"{int(SCRAPE)}s", "input_series": series, "promql_expr_test": asked}
         file = Path(folder, "test.yaml")
-        file.write_text(yaml.safe_dump({"rule_files": [str(rules)], "evaluation_interval": "30s", "tests": [test]}))
+        file.write_text(yaml.safe_dump({"rule_files": [str(rules)], "evaluation_interval": "1m", "tests": [test]}))
         command = [str(find("prometheus").with_name("promtool")), "test", "rules", str(file)]
         ran = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment(), check=False)
     return read(ran.stdout + ran.stderr)
@@ -239,14 +259,16 @@ def answers(world: str) -> dict[str, bool]:
 
 def read(output: str) -> dict[str, bool]:
     """No cell's answer is 7 or more, so promtool prints what it got for each, beside the number that names it."""
-    pairs = re.findall(r"exp:\s*\{\} ([0-9.E+]+)\s*got:\s*\{\} ([01])\b", output)
+    pairs = re.findall(r"exp:\s*\{\} ([0-9.E+]+)\s*got:\s*\{\} ([01])E\+00", output)
     found = {str(JUDGED[int(float(number)) - 7]): got == "1" for number, got in pairs}
     assert set(found) == {str(cell) for cell in JUDGED}, output[-3000:]
     return found
 
 
 def not_well(world: str, runbook: str) -> set[str]:
-    return {name.split("/")[1] for name, well in answers(world).items() if not well and name.startswith(f"{runbook}/")}
+    return {
+        name.split("/")[1] for name, well in answers(world).items() if not well and name.startswith(f"{runbook}/")
+    }
 
 
 def test_in_a_healthy_shop_every_cell_is_well() -> None:
@@ -281,8 +303,12 @@ def test_every_cell_finds_something_in_some_world(cell: Cell) -> None:
         ("disk_full", "high-error-rate", {"burning", "codes", "admitted"}),
         ("disk_full", "disk-full", {"burning", "write-errors", "volumes", "full-in-hours"}),
         ("dependency_down", "high-error-rate", {"burning", "codes", "admitted"}),
-        ("dependency_down", "dependency-down", {"burning", "lost-calls"}),
-        ("dependency_dead", "dependency-down", {"burning", "lost-calls", "others", "dependency-up"}),
+        ("dependency_down", "dependency-down", {"burning", "burning-latency", "lost-calls"}),
+        (
+            "dependency_dead",
+            "dependency-down",
+            {"burning", "burning-latency", "lost-calls", "others", "dependency-up"},
+        ),
         ("no_traffic", "high-error-rate", {"burning", "traffic"}),
     ],
 )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import shutil
 import signal
 import socket
 import subprocess
@@ -22,6 +20,7 @@ from drill.core.errors import Unavailable
 from drill.core.facts import Endpoints
 from drill.observe.http import ServerOptions
 from drill.observe.observer import Observer, ObserverOptions
+from drill.target.sandbox import programs
 
 pytestmark = pytest.mark.e2e
 
@@ -59,17 +58,11 @@ receivers: [{name: pagerduty}]
 """
 
 
-def find_program(*names: str) -> str:
-    """Ask the sandbox's finder where there is one; else PATH."""
-    try:
-        finder = importlib.import_module("drill.target.sandbox.programs").find
-    except (ImportError, AttributeError):
-        finder = shutil.which
-    for name in names:
-        found = finder(name)
-        if found:
-            return str(getattr(found, "path", found))
-    pytest.skip(f"{names[0]} is not installed (see `drill doctor`)")
+def find_program(name: str) -> str:
+    found = programs.locate(name)
+    if found is None:
+        pytest.skip(f"{name} is not here: `drill doctor --fix` gets it")
+    return str(found)
 
 
 def with_templates(alertmanager: str) -> list[str]:
@@ -133,7 +126,7 @@ def wait_for(what: str, check: Callable[[], Any], within_s: float = 30.0) -> Any
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    prometheus, alertmanager = find_program("prometheus"), find_program("alertmanager", "prometheus-alertmanager")
+    prometheus, alertmanager = find_program("prometheus"), find_program("alertmanager")
     home: Path = tmp_path_factory.mktemp("servers")
     demo, ports = Demo(), (free_port(), free_port())
     (home / "rules.yaml").write_text(RULES)

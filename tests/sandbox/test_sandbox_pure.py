@@ -24,7 +24,7 @@ from drill.target.sandbox import (
     topology,
 )
 from drill.target.sandbox.cgroups import Cgroups
-from drill.target.sandbox.sandbox import read_abilities
+from drill.target.sandbox.planned import read_abilities
 from drill.target.sandbox.spec import Launch, SandboxSpec
 
 SPEC = SandboxSpec(rules="groups: []\n", alertmanager="route: {receiver: log}\n", scrape_interval_s=0.5)

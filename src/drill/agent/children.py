@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from drill.agent.errors import CannotApply
-from drill.agent.fault import MARK
 from drill.agent.kernel import CLONE_NEWPID, die_with_parent, enter_namespace, gone, unshare
+from drill.agent.marks import OUTPUT, VARIABLE
 
 OWN_PIDS = "/proc/self/ns/pid"
 
@@ -33,7 +33,7 @@ class Child:
     ) -> None:
         """Start *command* inside *cgroups* after *prepare* was called in the new process. Raises CannotApply."""
         self.name = Path(command[0]).name
-        self._output = os.memfd_create(f"drill-{self.name}")
+        self._output = os.memfd_create(f"{OUTPUT}{self.name}")
         agent = os.pidfd_open(os.getpid())
         original = os.open(OWN_PIDS, os.O_RDONLY)
         self.isolated = False
@@ -47,9 +47,9 @@ class Child:
                 stdout=self._output,
                 stderr=self._output,
                 cwd="/",
-                env={**os.environ, MARK: injection},
+                env={**os.environ, VARIABLE: injection},
                 start_new_session=True,
-                preexec_fn=lambda: (_enter(cgroups, agent), prepare())[1],
+                preexec_fn=lambda: _enter(cgroups, agent, prepare),
             )
         except (OSError, subprocess.SubprocessError) as error:
             raise CannotApply(
@@ -90,9 +90,10 @@ class Child:
         return [f"process {self.pid} ({self.name})"] if self.running() else []
 
 
-def _enter(cgroups: Sequence[str], agent: int) -> None:
+def _enter(cgroups: Sequence[str], agent: int, prepare: Callable[[], None]) -> None:
     die_with_parent()
     if gone(agent):  # before the line above: the kernel would never tell
         os._exit(1)
     for cgroup in cgroups:
         Path(cgroup, "cgroup.procs").write_text("0")
+    prepare()

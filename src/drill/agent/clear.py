@@ -16,8 +16,8 @@ from pathlib import Path
 from drill.agent import cgroups, tc
 from drill.agent.disk import fillers, open_inside, remove_fillers
 from drill.agent.errors import CannotApply
-from drill.agent.fault import MARK
 from drill.agent.kernel import command_line, enter_namespace, parent_of, process_state
+from drill.agent.marks import is_ours
 from drill.agent.nft import delete_table, drill_tables
 from drill.agent.pause import continue_all, replica_processes
 
@@ -121,7 +121,7 @@ def _children(netns: str, directories: Sequence[str]) -> tuple[list[str], list[s
     found = []
     for pid in _processes():
         here = pid in inside or (own is not None and _identity(f"/proc/{pid}/ns/net") == own)
-        if here and _marked(pid):
+        if here and _lives(pid) and is_ours(pid):
             found.append(pid)
     for pid in found:
         with contextlib.suppress(ProcessLookupError):
@@ -132,13 +132,6 @@ def _children(netns: str, directories: Sequence[str]) -> tuple[list[str], list[s
 
 def _named(pids: Iterable[int]) -> list[str]:
     return [f"process {pid}" for pid in pids]
-
-
-def _marked(pid: int) -> bool:
-    try:
-        return f"{MARK}=".encode() in Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return False
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-MARK = "DRILL_AGENT"
-"""Environment variable that marks every process drill puts beside a victim, so that ``clear`` finds it."""
-
 
 @dataclass(frozen=True)
 class Site:

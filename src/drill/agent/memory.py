@@ -15,8 +15,9 @@ from pathlib import Path
 from drill.agent import cgroups
 from drill.agent.children import Child
 from drill.agent.errors import CannotApply
-from drill.agent.fault import MARK, Held, Site
-from drill.agent.kernel import make_proc_read_only, process_state
+from drill.agent.fault import Held, Site
+from drill.agent.kernel import make_proc_read_only
+from drill.agent.marks import is_ours
 from drill.agent.spec import Memory
 from drill.agent.stress import find_stress_ng, stress_command, wait_for_workers
 
@@ -135,6 +136,16 @@ class OomKiller(MemoryHog):
         """Return the replica's processes: those of the cgroup that are not ours."""
         return [pid for pid in cgroups.members(self.site.cgroups) if not is_ours(pid)]
 
+    def prepare(self) -> None:
+        """Remember the scores the undo gives back, the guard's undo included."""
+        super().prepare()
+        for pid in self.victims():
+            self._remember(pid)
+
+    def _remember(self, pid: int) -> None:
+        with contextlib.suppress(OSError):
+            self._scores.setdefault(pid, Path(f"/proc/{pid}/oom_score_adj").read_text().strip())
+
     def apply(self) -> Mapping[str, object]:
         """Start the first round."""
         if not self.victims():
@@ -144,17 +155,16 @@ class OomKiller(MemoryHog):
 
     def _round(self) -> None:
         for pid in self.victims():
-            self._prefer(pid)
+            self.prefer(pid)
         self.stress = self.start()
         self._started, self._back_since = time.monotonic(), 0.0
         self.rounds += 1
 
-    def _prefer(self, pid: int) -> None:
-        path = Path(f"/proc/{pid}/oom_score_adj")
+    def prefer(self, pid: int) -> None:
+        """Make *pid* the kernel's first choice."""
+        self._remember(pid)
         with contextlib.suppress(OSError):
-            old = path.read_text().strip()
-            path.write_text(str(FIRST_CHOICE))
-            self._scores.setdefault(pid, old)
+            Path(f"/proc/{pid}/oom_score_adj").write_text(str(FIRST_CHOICE))
 
     def refresh(self) -> None:
         """Start the next round once the replica has been back for a while; end a round whose victim is dead."""
@@ -163,7 +173,7 @@ class OomKiller(MemoryHog):
         if self.stress is not None and self.stress.running():
             if victims:
                 for pid in victims:
-                    self._prefer(pid)
+                    self.prefer(pid)
             else:  # room for the replica to come back
                 self.stress.kill()
             return
@@ -192,11 +202,3 @@ class OomKiller(MemoryHog):
                 if path.read_text().strip() == str(FIRST_CHOICE):
                     path.write_text(self._scores.get(pid, "0"))
         return left
-
-
-def is_ours(pid: int) -> bool:
-    """True when *pid* is a process drill put there."""
-    try:
-        return f"{MARK}=".encode() in Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return process_state(pid) in ("", "Z", "X")

@@ -16,7 +16,7 @@ from drill.agent import cgroups
 from drill.agent.errors import CannotApply
 from drill.agent.fault import Held, Site
 from drill.agent.kernel import gone, process_state, tree_of
-from drill.agent.memory import is_ours
+from drill.agent.marks import is_ours
 
 ROUNDS = 20
 """A process may fork while it is looked for; it is looked for again until nothing new is found."""
@@ -103,9 +103,9 @@ class Paused(Held):
 
     def lost(self) -> str:
         """The main process must still be there and stopped."""
-        if gone(self._main):
+        if gone(self._main) or (self.site.pid and process_state(self.site.pid) in ("Z", "X", "")):
             return "the stopped process died; what replaced it runs"
-        if self.site.pid and process_state(self.site.pid) not in ("T", "t"):
+        if self.site.pid and process_state(self.site.pid) not in ("T", "t", "Z", "X", ""):
             return "somebody continued the replica"
         return ""
 

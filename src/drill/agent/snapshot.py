@@ -14,7 +14,7 @@ from drill.agent.commands import run, run_json
 from drill.agent.disk import fillers, open_inside
 from drill.agent.errors import CannotApply
 from drill.agent.kernel import process_state
-from drill.agent.memory import is_ours
+from drill.agent.marks import is_ours
 from drill.agent.pause import replica_processes
 
 
@@ -56,7 +56,7 @@ def _links() -> str:
 
 def _cgroup(directory: str) -> str:
     lines = [f"{name} {text}" for name in cgroups.LIMIT_FILES if (text := cgroups.read(directory, name))]
-    ours = sum(is_ours(pid) and process_state(pid) != "" for pid in cgroups.members([directory]))
+    ours = sum(is_ours(pid) and process_state(pid) not in ("", "Z", "X") for pid in cgroups.members([directory]))
     return "\n".join([*lines, f"processes of drill {ours}"])
 
 

@@ -22,6 +22,8 @@ DATASOURCE: Json = {"type": "prometheus", "uid": "${datasource}"}
 ONE = '{sloth_service=~"$service", sloth_slo=~"$slo"}'
 JOIN = "on(sloth_id, sloth_slo, sloth_service) group_left"
 GREEN, YELLOW, ORANGE, RED = "green", "yellow", "orange", "red"
+BUDGET_STEPS: Sequence[tuple[str, float | None]] = [(RED, None), (ORANGE, 0.0), (YELLOW, 0.2), (GREEN, 0.5)]
+"""Where docs/error-budget-policy.md acts: 50 %, 80 % and all of the budget spent."""
 COLOURS = {"page": RED, "ticket": ORANGE, "log": YELLOW}
 
 
@@ -36,7 +38,7 @@ def dashboard(timing: RuleTiming = REAL_TIME, pairs: Sequence[Pair] = PAIRS) -> 
         _series(
             "Error budget remaining", [(f"slo:period_error_budget_remaining:ratio{ONE}", "{{sloth_id}}")],
             f"Share of the {period} error budget that is left; below zero the objective is missed.",
-            {"x": 0, "y": 5, "w": 12, "h": 8}, "percentunit", [(RED, None), (ORANGE, 0.0), (YELLOW, 0.2), (GREEN, 0.5)],
+            {"x": 0, "y": 5, "w": 12, "h": 8}, "percentunit", BUDGET_STEPS,
         ),
         _series(
             "Error ratio (shortest window) and objective",
@@ -133,7 +135,7 @@ def _budget_stat(period: str) -> Json:
     )
     field = panel["fieldConfig"]["defaults"]
     field["decimals"] = 1
-    field["thresholds"] = _thresholds([(RED, None), (ORANGE, 0.0), (YELLOW, 0.2), (GREEN, 0.5)])
+    field["thresholds"] = _thresholds(BUDGET_STEPS)
     return panel
 
 
@@ -171,7 +173,8 @@ def _burn_rates(pair: Pair, timing: RuleTiming, index: int) -> Json:
         )
         for window in (pair.short_s, pair.long_s)
     ]
-    title = f"Burn rate {timing.window(pair.long_s)} and {timing.window(pair.short_s)} ({pair.severity} over {pair.factor:g}x)"
+    long, short = timing.window(pair.long_s), timing.window(pair.short_s)
+    title = f"Burn rate {long} and {short} ({pair.severity} over {pair.factor:g}x)"
     place = {"x": 8 * index, "y": 13, "w": 8, "h": 9}
     steps = [("transparent", None), (COLOURS.get(pair.severity, RED), pair.factor)]
     description = f"The {pair.severity} alert fires when both windows are over the line."

@@ -16,7 +16,8 @@ import promql_parser as ql
 Lookup = Callable[[Any], Any]
 """Maps a vector selector to the expression of the recording rule behind it, or None."""
 
-COMPARISONS = {">": ">", ">=": ">=", "<": "<", "<=": "<="}
+MAX_CHAIN = 8
+"""Recording rules that read recording rules: chains are short, and a circle is the user's mistake."""
 _OPERATORS: dict[str, Callable[[float, float], float]] = {
     "+": operator.add,
     "-": operator.sub,
@@ -88,7 +89,7 @@ def _comparison(expr: Any, op: str, lookup: Lookup) -> Condition | None:
 def _normal(expr: Any, threshold: float, leaves: tuple[float, ...], lookup: Lookup) -> Condition:
     """Move constant factors from the vector's side to the threshold: ``ratio / budget > 14`` and its like."""
     dropped: frozenset[str] = frozenset()
-    while True:
+    for _ in range(4 * MAX_CHAIN):
         if isinstance(expr, ql.ParenExpr):
             expr = expr.expr
         elif isinstance(expr, ql.AggregateExpr) and lookup_inside(expr.expr, lookup):
@@ -101,7 +102,8 @@ def _normal(expr: Any, threshold: float, leaves: tuple[float, ...], lookup: Look
             threshold, leaves = (threshold * by, (*leaves, by)) if divide else (threshold / by, (*leaves, 1 / by))
             expr = expr.lhs
         else:
-            return Condition(expr, threshold, leaves, dropped)
+            break
+    return Condition(expr, threshold, leaves, dropped)
 
 
 def _divides(expr: Any, lookup: Lookup) -> bool:
@@ -117,24 +119,27 @@ def lookup_inside(expr: Any, lookup: Lookup) -> bool:
     return isinstance(expr, ql.VectorSelector) and lookup(expr) is not None
 
 
-def constant(expr: Any, lookup: Lookup) -> float | None:
-    """Return the value of *expr* when it is constant, through arithmetic, ``vector()`` and recording rules."""
+def constant(expr: Any, lookup: Lookup, depth: int = 0) -> float | None:
+    """Return the value of *expr* when it is constant, through arithmetic, ``vector()`` and recording rules.
+
+    Rules that read each other in a circle have none.
+    """
     if isinstance(expr, ql.NumberLiteral):
         return float(expr.val)
     if isinstance(expr, ql.ParenExpr):
-        return constant(expr.expr, lookup)
+        return constant(expr.expr, lookup, depth)
     if isinstance(expr, ql.UnaryExpr):
-        inner = constant(expr.expr, lookup)
+        inner = constant(expr.expr, lookup, depth)
         return None if inner is None else -inner
     if isinstance(expr, ql.Call) and expr.func.name in ("vector", "scalar") and len(expr.args) == 1:
-        return constant(expr.args[0], lookup)
+        return constant(expr.args[0], lookup, depth)
     if isinstance(expr, ql.AggregateExpr) and str(expr.op) in ("max", "min", "avg"):
-        return constant(expr.expr, lookup)
+        return constant(expr.expr, lookup, depth)
     if isinstance(expr, ql.VectorSelector):
-        recorded = lookup(expr)
-        return None if recorded is None else constant(recorded, lookup)
+        recorded = lookup(expr) if depth < MAX_CHAIN else None
+        return None if recorded is None else constant(recorded, lookup, depth + 1)
     if isinstance(expr, ql.BinaryExpr):
-        return _arithmetic(str(expr.op), constant(expr.lhs, lookup), constant(expr.rhs, lookup))
+        return _arithmetic(str(expr.op), constant(expr.lhs, lookup, depth), constant(expr.rhs, lookup, depth))
     return None
 
 

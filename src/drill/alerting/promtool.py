@@ -68,8 +68,8 @@ def oracle_queries(span_s: float, interval_s: float) -> list[dict[str, object]]:
 
 def read_oracle(output: str) -> list[tuple[dict[str, str], float]]:
     """Return (labels, seconds) of every sample in promtool's ``got:`` lines, in order of the output."""
-    found = []
-    for line in _GOT.finditer(output):
-        for sample in _SAMPLE.finditer(line["samples"]):
-            found.append((dict(_LABEL.findall(sample["labels"])), float(sample["value"])))
-    return found
+    return [
+        (dict(_LABEL.findall(sample["labels"])), float(sample["value"]))
+        for line in _GOT.finditer(output)
+        for sample in _SAMPLE.finditer(line["samples"])
+    ]

@@ -158,7 +158,7 @@ class _Reader:
     def _part(self, condition: promql.Condition) -> _Part | None:
         """Resolve a condition to a ratio over one window; None for a guard such as a minimum of traffic."""
         expr, used = condition.expr, []
-        for _ in range(8):  # a chain of recording rules is short; a cycle is the user's mistake
+        for _ in range(promql.MAX_CHAIN):
             selector = _only_selector(expr)
             found = self.find(selector) if selector is not None else None
             if found is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from drill.alerting import promql
@@ -68,11 +69,10 @@ def _moments(known: Sequence[tuple[Rule, Forecast]]) -> list[tuple[float, list[R
         if None not in states:
             certain.append((at, [rule for (rule, _), on in zip(known, states, strict=True) if on]))
     chosen = []
-    for before, after in zip(certain, certain[1:], strict=False):
+    for before, after in pairwise(certain):
         if before[1] != after[1]:
             chosen += [before, after]
-    unique = {at: rules for at, rules in chosen}
-    return sorted(unique.items())
+    return sorted(dict(chosen).items())
 
 
 def _state(said: Forecast, since_s: float) -> bool | None:

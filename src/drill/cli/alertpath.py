@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +12,19 @@ from drill.alerting.rulefile import rule_file
 from drill.alerting.rules import burn_alerts
 from drill.alerting.windows import fast_forwarded
 from drill.core.errors import ProblemsFound, UsageError
+from drill.core.labels import Labels
 from drill.core.problems import Problem
 from drill.plan.compile import Rules
 from drill.scenario.library import shipped_roots
 from drill.slo.model import Slo
 from drill.slo.sloth import load_sloth
+from drill.target.sandbox import SandboxSpec
 
 PAGE = {"severity": "page"}
+REAL_SCRAPE_S = 15.0
+"""Scrape interval with real windows: four samples in the shortest, as rate() wants."""
+HISTORY_S = 3.0
+"""Age of the series when a fresh sandbox is handed over: its start waits for the first samples."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,21 @@ class AlertPath:
     group_interval_s: float
     interval_s: float
     chained: bool
+
+    def sandbox_spec(self, fast_forward: float, seed: int) -> SandboxSpec:
+        """Return what a sandbox with this alert path is started with."""
+        return SandboxSpec(
+            rules=self.rules_text,
+            alertmanager=self.alertmanager_text,
+            scrape_interval_s=1.0 if fast_forward > 1 else REAL_SCRAPE_S,
+            evaluation_interval_s=self.interval_s,
+            fast_forward=fast_forward,
+            group_wait_s=self.group_wait_s,
+            group_interval_s=self.group_interval_s,
+            history_s=HISTORY_S,
+            chained=self.chained,
+            seed=seed,
+        )
 
 
 def prometheus_folder() -> Path:
@@ -80,5 +102,5 @@ def load_slos(files: list[Path]) -> list[Slo]:
     return slos
 
 
-def _receivers(routing: Routing):  # type: ignore[no-untyped-def]
+def _receivers(routing: Routing) -> Callable[[Labels], tuple[str, ...]]:
     return lambda labels: receivers_for(routing, labels)

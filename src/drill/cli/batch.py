@@ -94,8 +94,10 @@ def run_all(jobs: Sequence[Job], console: Console, wiring: Wiring) -> Sequence[O
             console.say(f"[{number}/{len(jobs)}] {job.plan.scenario}", "bold")
         outcome = _run_one(job, console, wiring)
         outcomes.append(outcome)
-        if outcome.error and len(jobs) == 1:
-            raise outcome.error
+        if outcome.error:
+            if len(jobs) == 1:
+                raise outcome.error
+            console.warn(f"drill: {outcome.error}")
         if outcome.exit_code in (ExitCode.ABORTED, ExitCode.UNDO_INCOMPLETE):
             rest = len(jobs) - number
             if rest:
@@ -117,7 +119,6 @@ def _run_one(job: Job, console: Console, wiring: Wiring) -> Outcome:
     except DrillError as error:
         if error.exit_code is ExitCode.UNDO_INCOMPLETE:
             raise
-        console.say(f"drill: {error}")
         return Outcome(plan.scenario, plan.service, error=error)
     for index, line in enumerate(result_lines(result.json(), result.run_dir)):
         console.say(line, _verdict_style(line) if index == 0 else "")

@@ -43,9 +43,7 @@ def render(view: View, width: int, now: float) -> RenderableType:
     parts += [_injection(one, now) for one in view.injections.values()]
     parts += [Text(""), *_sli(view, width), Text("")]
     parts += [line for alert in view.alerts for line in _alert(view, alert, now)]
-    if view.others:
-        names = ", ".join(sorted({alert_name(span.labels) for span in view.others.values()}))
-        parts.append(Text(f"  also firing: {names}", style="yellow", overflow="ellipsis", no_wrap=True))
+    parts += _others(view)
     parts += [Text(f"  ! {source} does not answer: {error}", style="yellow") for source, error in view.lost.items()]
     if view.abort:
         parts.append(Text(f"  ! abort ({view.abort.by}): {view.abort.reason}", style="bold magenta"))
@@ -121,12 +119,12 @@ def _sli(view: View, width: int) -> Sequence[RenderableType]:
     samples = view.slis.get(sloth_id, ())
     if not samples:
         return [Text("  waiting for the first samples", style="dim")]
-    room = max(10, min(60, width - 44))
+    room = max(10, min(60, width - 50))
     last = samples[-1]
     budget = predicted.factor * _slo_budget(view, sloth_id) if predicted else 0.0
     errors = [sample.error_ratio for sample in samples]
     lines = [
-        _row("bad requests", errors, room, budget, f"{format_ratio(round(last.error_ratio, 4))} of {sloth_id}")
+        _row("bad requests", errors, room, budget, f"{format_ratio(round(last.error_ratio, 3))} of {sloth_id}")
     ]
     if predicted is None:
         return lines
@@ -134,7 +132,9 @@ def _sli(view: View, width: int) -> Sequence[RenderableType]:
         rates = [rate for sample in samples if (rate := burn_rate(sample, window)) is not None]
         if rates:
             label = f"burn rate {format_duration(window)}"
-            lines.append(_row(label, rates, room, predicted.factor, f"{number(rates[-1])} of {predicted.factor:g}"))
+            lines.append(
+                _row(label, rates, room, predicted.factor, f"{number(rates[-1])}, threshold {predicted.factor:g}")
+            )
     return lines
 
 
@@ -170,6 +170,20 @@ def _alert(view: View, alert: AlertView, now: float) -> Sequence[RenderableType]
     steps = _steps(view, alert)
     way = Text(f"    T+ {' · '.join(steps)}", style="dim", no_wrap=True, overflow="ellipsis")
     return [line, way] if steps else [line]
+
+
+def _others(view: View) -> Sequence[RenderableType]:
+    """Alerts beside the expected ones: those that were to be expected, and those that were not."""
+    lines = []
+    for foreseen, what, style in (
+        (True, "also firing, as predicted", "dim"),
+        (False, "also firing", "bold yellow"),
+    ):
+        found = [span for span in view.others.values() if bool(view.foreseen(span)) is foreseen]
+        if found:
+            names = ", ".join(sorted({alert_name(span.labels) for span in found}))
+            lines.append(Text(f"  {what}: {names}", style=style, overflow="ellipsis", no_wrap=True))
+    return lines
 
 
 def _expectation(view: View, alert: AlertView, now: float) -> Text:

@@ -109,9 +109,9 @@ def _expected(alert: ExpectedAlert) -> Sequence[str]:
 def _prediction(predicted: PredictedAlert) -> Sequence[str]:
     if not predicted.fires or predicted.firing_s is None:
         return [f"does NOT fire: {predicted.why}"]
-    low, high = predicted.error_ratio
+    low, high = (format_ratio(round(ratio, 4)) for ratio in predicted.error_ratio)
     lines = [
-        f"bad requests {format_ratio(low)} to {format_ratio(high)},"
+        f"bad requests {low if low == high else f'{low} to {high}'},"
         f" {predicted.factor:g}x over {format_duration(predicted.long_s)}+{format_duration(predicted.short_s)}",
         f"fires {span_words(predicted.firing_s)} after the fault is in effect",
     ]
@@ -134,20 +134,21 @@ def _to(receiver: str) -> str:
 
 
 def timeline(plan: Plan) -> Sequence[str]:
-    """Draw faults (█) and predicted firing intervals (▒), with the firing time that follows (─), over time."""
-    alerts = [alert.predicted for alert in plan.expected if alert.predicted]
-    alerts += [alert for alert in _by_severity(plan.also) if alert.fires]
-    shown = [alert for alert in alerts if alert.fires and alert.firing_s]
-    ends = [_firing(alert)[2] for alert in shown]
-    end = max([plan.end_s * 1.05, *(time for time in ends if time != float("inf"))])
+    """Draw faults (█), predicted starts of firing (▒) and the firing that follows (─) over time.
+
+    The scale is that of the faults and the expected alerts; others that fire on and on run out of it (›).
+    """
+    expected = [alert.predicted for alert in plan.expected if alert.predicted]
+    alerts = [alert for alert in (*expected, *_by_severity(plan.also)) if alert.fires and alert.firing_s]
+    end = max([plan.end_s * 1.05, *(time for alert in expected for time in _firing(alert) if time < float("inf"))])
     rows = [
         _row(f"{one.id} ({one.fault})", [(one.at_s, one.at_s + one.for_s, "█")], end) for one in plan.injections
     ]
-    for alert in shown:
+    for alert in alerts:
         first, last, resolved = _firing(alert)
-        until = min(resolved, end)
         label = f"{alert.sloth_id or alert.labels.get('alertname', '')} {alert.severity}"
-        rows.append(_row(label, [(last, until, "─"), (first, min(last, end), "▒")], end))
+        row = _row(label, [(last, min(resolved, end), "─"), (first, min(last, end), "▒")], end)
+        rows.append(f"{row[: LABEL + WIDTH - 1]}›" if resolved > end else row)
     legend = "█ fault  ▒ must start to fire  ─ fires"
     return [*rows, f"{'':{LABEL}}{_axis(end)}", f"{'':{LABEL}}{legend}"]
 

@@ -202,6 +202,12 @@ class View:
         """Return the expected alert that *labels* belong to, None for any other."""
         return next((alert for alert in self.alerts if matches(alert.match, labels)), None)
 
+    def foreseen(self, span: AlertSpan) -> str:
+        """Say why an alert beside the expected ones is no surprise; empty when it is one."""
+        if any(matches(alert.labels, span.labels) for alert in self.plan.also if alert.fires):
+            return "as predicted"
+        return "which is allowed" if any(matches(labels, span.labels) for labels in self.plan.allow) else ""
+
     def injection_of(self, predicted: PredictedAlert) -> InjectionView | None:
         """Return the injection that *predicted* counts from: the one that starts when it says."""
         return next((one for one in self.injections.values() if one.planned.at_s == predicted.starts_at_s), None)
@@ -254,7 +260,7 @@ def _key(labels: Mapping[str, str]) -> str:
 
 
 def alert_name(labels: Mapping[str, str]) -> str:
-    """Name an alert nobody expected: its name with SLO (or service) and severity."""
+    """Name an alert beside the expected ones: by SLO and severity, else by its name with service and severity."""
     about = labels.get("sloth_id") or labels.get("service") or labels.get("sloth_service", "")
     inside = " ".join(part for part in (about, labels.get("severity", "")) if part)
-    return f"{labels.get('alertname', 'alert')}({inside})" if inside else labels.get("alertname", "alert")
+    return inside if "sloth_id" in labels else f"{labels.get('alertname', 'alert')}({inside})".removesuffix("()")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from drill.cli.alertpath import AlertPath, alert_path
 from drill.cli.kept import sandbox_down, sandbox_status, sandbox_up
@@ -16,6 +17,7 @@ from drill.cli.settings import RunResult, RunSettings
 from drill.core.errors import ExitCode, ProblemsFound, UndoIncomplete, UsageError
 from drill.engine.preflight import preflight
 from drill.engine.run import Runner
+from drill.faults.base import Params
 from drill.faults.registry import faults, parameter_models
 from drill.journal.events import AnyEvent, Preflight
 from drill.journal.journal import Journal
@@ -34,8 +36,6 @@ __all__ = ["abort", "compile_plan", "recover", "run", "sandbox_down", "sandbox_s
 
 BASELINE_S = 6.0
 """Healthy traffic watched before T0: the shortest fast-forwarded window (5 s) must be full."""
-HISTORY_S = 3.0
-"""Age of the series when a fresh sandbox is handed over: start waits for the first samples."""
 RULES_WITHIN_S = 15.0
 """A fresh Prometheus must have evaluated every rule by then."""
 
@@ -63,8 +63,10 @@ def compile_plan(name_or_path: str, settings: RunSettings) -> CompiledPlan:
     if loaded.scenario is None or loaded.problems:
         raise ProblemsFound(loaded.problems)
     path = alert_path(settings.fast_forward, SINK_URL)
-    spec = sandbox_spec(path, settings)
-    source = Source(loaded.scenario, loaded.fault_params, loaded.parameters, loaded.sha256)
+    spec = path.sandbox_spec(settings.fast_forward, settings.seed)
+    source = Source(
+        loaded.scenario, cast("dict[str, Params]", loaded.fault_params), loaded.parameters, loaded.sha256
+    )
     compiled = compile_scenario(
         source, planned_facts(spec), path.rules, faults(), seed=settings.seed, baseline_s=BASELINE_S
     )
@@ -72,22 +74,6 @@ def compile_plan(name_or_path: str, settings: RunSettings) -> CompiledPlan:
         complaints = compiled.complaints
         raise ProblemsFound([loaded.problem_at(one.path, one.message, one.hint) for one in complaints])
     return CompiledPlan(compiled.plan, loaded, path, spec)
-
-
-def sandbox_spec(path: AlertPath, settings: RunSettings) -> SandboxSpec:
-    """Return what the sandbox is started with for this alert path."""
-    return SandboxSpec(
-        rules=path.rules_text,
-        alertmanager=path.alertmanager_text,
-        scrape_interval_s=min(1.0, path.interval_s),
-        evaluation_interval_s=path.interval_s,
-        fast_forward=settings.fast_forward,
-        group_wait_s=path.group_wait_s,
-        group_interval_s=path.group_interval_s,
-        history_s=HISTORY_S,
-        chained=path.chained,
-        seed=settings.seed,
-    )
 
 
 def run(

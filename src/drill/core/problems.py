@@ -37,7 +37,7 @@ def render(problem: Problem) -> str:
     """Render *problem* as plain text: place and message, the line with a caret, the hint."""
     lines = [f"{problem.place}: {problem.message}"]
     if problem.source_line.strip():
-        start = max(0, problem.column - 1 - MAX_SHOWN // 2)
+        start = max(0, min(problem.column - 1 - MAX_SHOWN // 2, len(problem.source_line) - MAX_SHOWN))
         shown = problem.source_line[start : start + MAX_SHOWN].replace("\t", " ")
         shown = "".join(c if c.isprintable() else "�" for c in shown)
         caret_at = problem.column - 1 - start

@@ -69,7 +69,10 @@ class Watcher:
         if isinstance(self.observer, Measuring):
             try:
                 touched = sorted({impact.sloth_id for impact in self.plan.impacts})
-                age = self.observer.history_s(touched) + self.plan.scrape_interval_s
+                lag_s = (
+                    self.plan.scrape_interval_s + self.plan.evaluation_interval_s
+                )  # recorded a bit after counted
+                age = self.observer.history_s(touched) + lag_s
             except DrillError as error:
                 self._lose("prometheus", error)
         return age, self._slis

@@ -86,11 +86,11 @@ def _fields(text: str) -> dict[str, list[Scalar] | Scalar | None] | None:
     """
     fields: dict[str, list[Scalar] | Scalar | None] = {}
     depth, key = 0, None
-    event: Any
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        start: Any = event.start_mark
         match event:
             case yaml.ScalarEvent():
-                scalar = (str(event.value), event.start_mark.line, event.start_mark.column)
+                scalar = (str(event.value), start.line, start.column)
                 if depth == 0:
                     return None
                 if depth == 2 and key is not None and isinstance(items := fields.get(key), list):

@@ -25,6 +25,8 @@ Parsed = tuple[Runbook, tuple[Problem, ...]]
 _BREAK = re.compile(r"\r\n?|\n")
 _CHECK_BOX = re.compile(r"\[([ xX])\]\s+(.*)", re.DOTALL)
 _SIMILARITY = re.compile(r"<!--\s*expected_similarity\s*=\s*(\S+)\s*-->")
+_FENCE = re.compile(r"[ \t>]*(?:[-*+]\s+|\d+[.)]\s+)?(`{3,}|~{3,})(.*)")
+_SUMMARY = re.compile(r"</?summary>", re.IGNORECASE)
 _MARKUP = re.compile(r"[`*]|<[^>]*>")
 
 
@@ -51,7 +53,8 @@ def parse(text: str, file: str = "<runbook>") -> Parsed:
     if front is None and not problems:
         taken = 0  # a rule at the top of an ordinary file
     body = [""] * taken + lines[taken:]
-    tokens = MarkdownIt("commonmark").parse("\n".join(body))
+    unfolded, hints = _unfold(body)
+    tokens = MarkdownIt("commonmark").parse("\n".join(unfolded))
     reader = _Reader(body)
     reader.read(tokens)
     title = next((section.title for section in reader.sections if section.level == 1), PurePath(file).stem)
@@ -64,7 +67,7 @@ def parse(text: str, file: str = "<runbook>") -> Parsed:
         sections=tuple(_with_text(reader.sections, body)),
         cells=tuple(reader.cells),
         steps=tuple(reader.steps),
-        hints=tuple(_hints(body, reader.code)),
+        hints=tuple(hints),
     ), tuple(problems)
 
 
@@ -76,8 +79,6 @@ class _Reader:
         self.sections: list[Section] = []
         self.cells: list[Cell] = []
         self.steps: list[HumanStep] = []
-        self.code: set[int] = set()
-        """Lines (from 0) inside code blocks, where nothing else counts."""
         self._similarity = ""
 
     def read(self, tokens: list[Token]) -> None:
@@ -102,8 +103,6 @@ class _Reader:
                 )
 
     def _code(self, token: Token) -> None:
-        first, last = token.map or (0, 0)
-        self.code.update(range(first, last))
         language, attributes, _ = split_info(token.info)
         similarity, self._similarity = self._similarity, ""
         if similarity and self.cells and not attributes:
@@ -119,7 +118,7 @@ class _Reader:
                 tagged=tag is not None,
                 attributes=attributes,
                 body=token.content,
-                line=first + 1,
+                line=_first_line(token) + 1,
                 section=self._section,
             )
         )
@@ -153,20 +152,38 @@ def _with_text(sections: list[Section], lines: list[str]) -> Iterator[Section]:
         yield section.with_(text="\n".join(lines[section.line : end]).strip("\n"))
 
 
-def _hints(lines: list[str], code: set[int]) -> Iterator[Hint]:
-    """Yield the ``<details>`` blocks that do not begin inside a code block; each line is looked at once."""
-    begin: tuple[int, str] | None = None
-    inside: list[str] = []
+def _unfold(lines: list[str]) -> tuple[list[str], list[Hint]]:
+    """Take the ``<details>`` tags out of *lines* and return them as hints.
+
+    CommonMark reads everything from such a tag to the next blank line as HTML, headings and fences too; people
+    do not mean that. The lines keep their numbers. Each line is looked at once.
+    """
+    unfolded, hints = list(lines), list[Hint]()
+    begin, inside, fence = -1, list[str](), ""
     for number, line in enumerate(lines):
-        if begin is None and number not in code and (at := line.lower().find("<details")) >= 0:
-            begin, inside, line = (number, ""), [], line[at:].partition(">")[2]
-        if begin is None:
+        if mark := _FENCE.match(line):
+            closes = fence and mark[1].startswith(fence) and not mark[2].strip()
+            fence = "" if closes else fence or mark[1]
+        lower = "" if fence else line.lower()
+        if begin < 0 and (at := lower.find("<details")) >= 0:
+            begin, inside = number, []
+            line = line[at:].partition(">")[2]
+            lower = line.lower()
+        if begin < 0:
             continue
-        end = line.lower().find("</details>") if number not in code else -1
-        inside.append(line if end < 0 else line[:end])
-        if end >= 0:
-            yield _hint("\n".join(inside), begin[0] + 1)
-            begin = None
+        text, end, after = (line, "", "") if "</details>" not in lower else _cut(line, lower.index("</details>"))
+        inside.append(text)
+        unfolded[number] = _SUMMARY.sub("", text) if number > begin or not end else ""
+        unfolded[number] += after
+        if end:
+            hints.append(_hint("\n".join(inside), begin + 1))
+            begin = -1
+    return unfolded, hints
+
+
+def _cut(line: str, at: int) -> tuple[str, str, str]:
+    end = at + len("</details>")
+    return line[:at], line[at:end], line[end:]
 
 
 def _hint(block: str, line: int) -> Hint:

@@ -115,6 +115,8 @@ def _validate(
     document: Document, root: Node, values: Parameters, faults: Faults
 ) -> tuple[Scenario | None, dict[str, BaseModel]]:
     data = _filled(document, root, values)
+    told = {(problem.line, problem.column) for problem in document.problems}
+    before = len(document.problems)
     scenario = None
     try:
         scenario = Scenario.model_validate(data, by_alias=True, by_name=False)
@@ -123,6 +125,8 @@ def _validate(
     fault_params = _injections(document, root, data, values, faults)
     if scenario is not None:
         _queries(document, root, scenario)
+    # what was said about a value as YAML or as a reference need not be said again about its meaning
+    document.problems[before:] = [one for one in document.problems[before:] if (one.line, one.column) not in told]
     return scenario, fault_params
 
 

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from drill.core.problems import Problem, did_you_mean
 from drill.core.units import parse_duration, parse_rate, parse_ratio, parse_size
 from drill.scenario.model import Parameter
-from drill.scenario.words import describe, shorten
+from drill.scenario.words import shorten
 from drill.scenario.yamltree import Document, Node, plain
 
 Scalar = str | int | float | bool
@@ -49,7 +49,7 @@ class Parameters:
         """Say where a scalar's value comes from; None when its parameter has a problem of its own."""
         if "${" not in node.text:
             return ""
-        names = [match[1] for match in REFERENCE.finditer(node.text) if match[1]]
+        names = [match[1] for match in REFERENCE.finditer(node.text) if match[0] != "$${"]
         if not self.readable or any(name in self.broken or name not in self.typed for name in names):
             return None
         if not names:
@@ -121,7 +121,7 @@ def _default(document: Document, node: Node, parameter: Parameter) -> str | None
         return None
     if parameter.type == "string" and not isinstance(default.value, str):
         hint = f'write it in quotes: "{default.text}"'
-        document.report(default, f"expected text, found {describe(default.value)}", hint)
+        document.report(default, f"expected text, found the value {default.text}", hint)
         return None
     try:
         _check(default.text, parameter)

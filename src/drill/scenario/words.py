@@ -213,9 +213,9 @@ def _special(error: Error, found: object) -> tuple[str, str]:
 
 def _of_value_error(text: str, found: object) -> tuple[str, str]:
     message, colon, rest = text.partition(": write")
-    if found is None or isinstance(found, dict | list):
-        kind = re.fullmatch(r"'.*' is (?:not|neither) (.*)", message)
-        wanted = kind[1].replace(" nor ", " or ") if kind else "text with a unit"
+    kind = re.fullmatch(r"'.*' is (?:not|neither) (.*)", message)
+    if kind and (found is None or isinstance(found, dict | list)):
+        wanted = kind[1].replace(" nor ", " or ")
         return f"expected {wanted}, found {describe(found)}", f"write{rest}" if colon else ""
     if colon:
         return message, f"write{rest}"

@@ -112,7 +112,7 @@ class _Reader:
             return [self.read(child, (*path, index)) for index, child in enumerate(node.value)]
         if not isinstance(node, yaml.ScalarNode):
             raise yaml.YAMLError("unknown kind of node")
-        return self._scalar(node, path)
+        return self._scalar(node)
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         out: dict[str, Any] = {}
@@ -125,7 +125,8 @@ class _Reader:
             out[key] = self.read(value_node, (*path, key))
         return out
 
-    def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
+    @staticmethod
+    def _scalar(node: yaml.ScalarNode) -> Any:
         text = str(node.value)
         if node.style in ("'", '"', "|", ">"):
             return text

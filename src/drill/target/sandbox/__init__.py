@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from drill.target.sandbox.leftovers import running, sweep
+    from drill.target.sandbox.planned import planned_facts
     from drill.target.sandbox.sandbox import Sandbox
     from drill.target.sandbox.spec import SandboxSpec
     from drill.target.sandbox.topology import SINK_URL
 
-__all__ = ["SINK_URL", "Sandbox", "SandboxSpec", "running", "sweep"]
+__all__ = ["SINK_URL", "Sandbox", "SandboxSpec", "planned_facts", "running", "sweep"]
 
 _HOMES = {
     "SINK_URL": "topology",
     "Sandbox": "sandbox",
     "SandboxSpec": "spec",
+    "planned_facts": "planned",
     "running": "leftovers",
     "sweep": "leftovers",
 }

@@ -53,20 +53,20 @@ class HoldRequest:
         )
 
 
-def place_options(container: Container, groups: Cgroups) -> list[str]:
-    """Where the agent works: the pod's namespace, the main process, the container's groups."""
-    options = ["--netns", f"/proc/1/fd/{container.netns}", "--pid", str(container.pid), "--root", "/"]
+def place_options(container: Container, groups: Cgroups, root: str) -> list[str]:
+    """Where the agent works: the pod's namespace, the main process, the container's groups and file systems."""
+    options = ["--netns", f"/proc/1/fd/{container.netns}", "--pid", str(container.pid), "--root", root]
     for directory in groups.directories(container.place.name):
         options += ["--cgroup", str(directory)]
     return options
 
 
-def hold_command(request: HoldRequest, container: Container, groups: Cgroups) -> list[str]:
+def hold_command(request: HoldRequest, container: Container, groups: Cgroups, root: str) -> list[str]:
     """The agent's command line for one held fault."""
     times = [f"--{name}={getattr(request, name):g}" for name in ("ttl", "deadline", "lease")]
     identity = f"{request.injection}.{request.replica}"
     head = [sys.executable, "-P", "-m", "drill.agent", "hold", "--id", identity, "--spec", request.spec]
-    return [*head, *times, *place_options(container, groups)]
+    return [*head, *times, *place_options(container, groups, root)]
 
 
 class Agent:
@@ -191,8 +191,9 @@ class Holder:
 class Agents:
     """All held faults of this sandbox, and the agent's one-shot commands."""
 
-    def __init__(self, processes: Children, groups: Cgroups, log: int) -> None:
+    def __init__(self, processes: Children, groups: Cgroups, root: str, log: int) -> None:
         self._processes = processes
+        self._root = root
         self._groups = groups
         self._log = log
         self.held: dict[tuple[str, str], Holder] = {}
@@ -204,7 +205,7 @@ class Agents:
             raise ValueError(f"{request.injection} already holds a fault at {request.replica}")
 
         def start() -> Agent:
-            return Agent(hold_command(request, container, self._groups), self._processes, self._log)
+            return Agent(hold_command(request, container, self._groups, self._root), self._processes, self._log)
 
         holder = self.held[key] = Holder(request, container, start)
         holder.done.add_done_callback(lambda _: self.held.pop(key, None))
@@ -212,7 +213,14 @@ class Agents:
 
     async def once(self, command: str, container: Container, *options: str) -> dict[str, Any]:
         """Run ``abilities``, ``snapshot`` or ``clear`` and return its JSON. Raises OSError with its words."""
-        arguments = [sys.executable, "-P", "-m", "drill.agent", command, *place_options(container, self._groups)]
+        arguments = [
+            sys.executable,
+            "-P",
+            "-m",
+            "drill.agent",
+            command,
+            *place_options(container, self._groups, self._root),
+        ]
         process = subprocess.Popen(
             [*arguments, *options], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )

@@ -112,7 +112,7 @@ class Control:
         if event.get("event") in ("reverted", "failed") and not event.get("left"):
             return {"event": event, "held": True}
         cleared = await self._world.agents.once(
-            "clear", container, "--path", self._world.data(container.place.name)
+            "clear", container, "--path", self._world.seen_data(container.place.name)
         )
         return {"event": event, "held": True, "cleared": cleared}
 
@@ -141,12 +141,12 @@ class Control:
 
     async def _snapshot(self, message: Message) -> Message:
         container = self._container(message)
-        path = self._world.data(container.place.name)
+        path = self._world.seen_data(container.place.name)
         return {"snapshot": await self._world.agents.once("snapshot", container, "--path", path)}
 
     async def _abilities(self, message: Message) -> Message:
         container = self._container(message)
-        path = self._world.data(container.place.name)
+        path = self._world.seen_data(container.place.name)
         return {"abilities": await self._world.agents.once("abilities", container, "--path", path)}
 
     async def _route(self, message: Message) -> Message:

@@ -123,7 +123,7 @@ def _assemble(inside: Inside, place: Path, netns: dict[str, int]) -> World:
     processes = Children()
     delay = inside.launch.spec.restart_delay_s
     supervisor = Supervisor(inside.groups, processes, run_replica, log, delay)
-    agents = Agents(processes, inside.groups, 2)
+    agents = Agents(processes, inside.groups, str(place), 2)
     return World(inside, place, log, netns, processes, supervisor, agents)
 
 

@@ -1,4 +1,4 @@
-"""What a sandbox will be like, told without starting one: places are fixed, abilities are tried and undone at once."""
+"""What a sandbox will be like, told without starting one: places are fixed, abilities are tried and undone."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from drill.target.sandbox import cgroups, programs, topology
 from drill.target.sandbox.spec import SandboxSpec
 
 ABILITIES_WITHIN_S = 20.0
-DATA_ROOT = "/data"
-"""Where replicas' data file systems are, seen from the root the agent is given."""
 
 
 def planned_facts(spec: SandboxSpec) -> Facts:
@@ -68,7 +66,7 @@ def _service(service: topology.DemoService, limits: dict[str, str]) -> Service:
             node="sandbox",
             cpu_limit=0.0 if "cpu" in limits else topology.CPU_LIMIT,
             memory_limit_bytes=0 if "memory" in limits else topology.MEMORY_LIMIT,
-            data_path=f"{DATA_ROOT}/{each.name}",
+            data_path=topology.data_path(each.name),
         )
         for each in topology.places()
         if each.service == service.name
@@ -103,4 +101,5 @@ def _tried_abilities(groups: list[Path]) -> dict[Ability, str]:
 def read_abilities(said: object) -> dict[Ability, str]:
     """Return what is missing, with its reason, of the JSON object the agent printed."""
     known = said if isinstance(said, dict) else {}
-    return {ability: str(known[ability]) for ability in ABILITIES if known.get(ability)}
+    unknown = "the agent does not know it"
+    return {name: str(known.get(name, unknown)) for name in ABILITIES if known.get(name, unknown)}

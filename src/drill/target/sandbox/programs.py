@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,13 +72,13 @@ def search_path(cache: Path | None = None) -> list[str]:
 
 
 def locate(name: str, cache: Path | None = None) -> Path | None:
-    """Return the program called *name*, or None. ``DRILL_PROMETHEUS`` and the like win."""
-    program = _BY_NAME[name]
+    """Return the program called *name* (of ``REQUIRED``, or any), or None. ``DRILL_PROMETHEUS`` and the like win."""
+    binaries = _BY_NAME[name].binaries if name in _BY_NAME else (name,)
     given = os.environ.get(f"DRILL_{name.upper().replace('-', '_')}")
     if given:
         return Path(given) if os.access(given, os.X_OK) else None
     path = ":".join(search_path(cache))
-    found = (shutil.which(binary, path=path) for binary in program.binaries)
+    found = (shutil.which(binary, path=path) for binary in binaries)
     return next((Path(each) for each in found if each), None)
 
 
@@ -134,15 +135,13 @@ def fetch(
     """
     root = cache or cache_root()
     wanted = [_BY_NAME[name] for name in names] if names is not None else missing()
-    packages = dict.fromkeys(package for program in wanted for package in _packages(program))
+    packages = list(dict.fromkeys(package for program in wanted for package in _packages(program)))
     if packages:
-        archives = root / "archives"
-        archives.mkdir(parents=True, exist_ok=True)
-        for package in packages:
-            if on_progress is not None:
-                on_progress(f"unpacking Debian's {package} into {root}")
-            _unpack(package, archives, root)
-        shutil.rmtree(archives, ignore_errors=True)
+        if on_progress is not None:
+            on_progress(f"unpacking into {root} from Debian's packages: {', '.join(packages)}")
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="archives-", dir=root) as archives:
+            _unpack(packages, Path(archives), root)
     found = {program.name: locate(program.name, root) for program in wanted}
     absent = [name for name, path in found.items() if path is None]
     if absent:
@@ -175,11 +174,9 @@ def _installed(package: str) -> bool:
     return done.stdout.endswith(" installed")
 
 
-def _unpack(package: str, archives: Path, root: Path) -> None:
-    for old in archives.glob("*.deb"):
-        old.unlink()
-    _run(["apt-get", "download", "-q", package], _DOWNLOAD_S, cwd=archives)
-    for archive in archives.glob("*.deb"):
+def _unpack(packages: list[str], archives: Path, root: Path) -> None:
+    _run(["apt-get", "download", "-q", *packages], _DOWNLOAD_S, cwd=archives)
+    for archive in sorted(archives.glob("*.deb")):
         _run(["dpkg", "-x", str(archive), str(root)], _DOWNLOAD_S)
 
 

@@ -15,15 +15,16 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from drill.core.actions import AwaitReplica, HoldFault, KillReplica, ReleaseFault
 from drill.core.errors import ActionFailed, Unavailable, UndoIncomplete
-from drill.core.facts import ABILITIES, Ability, Endpoints, Facts, Replica, Service
+from drill.core.facts import Ability, Endpoints, Facts
 from drill.core.ports import AnyAction
 from drill.core.probes import Measurement, Probe
-from drill.target.sandbox import leftovers, programs, topology
+from drill.target.sandbox import leftovers, programs
 from drill.target.sandbox.client import Hold, Leases, Message, ask
+from drill.target.sandbox.planned import facts_of, limited, read_abilities
 from drill.target.sandbox.spec import Launch, SandboxSpec
 
 START_S = 90.0
@@ -113,52 +114,11 @@ class Sandbox:
 
     def facts(self) -> Facts:
         """What compile needs. Raises Unavailable."""
-        spec = self.spec
-        limits = self._ask({"do": "status"})["missing"]
-        return Facts(
-            target=self.name,
-            fast_forward=spec.fast_forward,
-            services=tuple(self._service(service, limits) for service in topology.SERVICES),
-            missing=self._missing(limits),
-            scrape_interval_s=spec.scrape_interval_s,
-            evaluation_interval_s=spec.evaluation_interval_s,
-            group_wait_s=spec.group_wait_s,
-            group_interval_s=spec.group_interval_s,
-            chained=spec.chained,
-            history_s=spec.history_s,
-            exempt=(topology.HOST_ADDRESS,),
-            restart_s=spec.restart_delay_s + 0.3,
-            client_timeout_s=topology.CLIENT_TIMEOUT_S,
-        )
-
-    def _service(self, service: topology.DemoService, limits: Mapping[str, str]) -> Service:
-        replicas = tuple(
-            Replica(
-                name=each.name,
-                service=service.name,
-                address=each.address,
-                port=topology.SERVE_PORT,
-                node="sandbox",
-                cpu_limit=0.0 if "cpu" in limits else topology.CPU_LIMIT,
-                memory_limit_bytes=0 if "memory" in limits else topology.MEMORY_LIMIT,
-                data_path=str(self._directory / "run" / "data" / each.name),
-            )
-            for each in topology.places()
-            if each.service == service.name
-        )
-        return Service(name=service.name, tier=service.tier, replicas=replicas, calls=service.calls)
-
-    def _missing(self, limits: Mapping[str, str]) -> dict[Ability, str]:
-        """What the agent says cannot be done here, and the limits the cgroups could not give."""
+        limits: dict[str, str] = self._ask({"do": "status"})["missing"]
         if self._abilities is None:
             said = self._ask({"do": "abilities", "replica": "checkout-0"})["abilities"]
             self._abilities = read_abilities(said)
-        missing = dict(self._abilities)
-        if "cpu" in limits:
-            missing["cgroup-cpu"] = limits["cpu"]
-        if "memory" in limits:
-            missing["cgroup-memory"] = limits["memory"]
-        return missing
+        return facts_of(self.spec, limits, {**self._abilities, **limited(limits)})
 
     def execute(self, action: AnyAction) -> float:
         """Do *action*; return the Unix time at which it was done. Raises ActionFailed."""
@@ -262,11 +222,6 @@ class Sandbox:
         else:
             end_keeper(self._directory)
         wait_until_gone(self.id)
-
-
-def read_abilities(said: Mapping[str, Any]) -> dict[Ability, str]:
-    """The agent's answer (ability to reason, empty: it is there), only what is missing."""
-    return {name: str(said.get(name, "the agent does not know it")) for name in ABILITIES if said.get(name) != ""}
 
 
 def end_keeper(directory: Path) -> None:

@@ -73,6 +73,11 @@ class Place:
         return f"10.231.{BY_NAME[self.service].number}.{self.index + 1}"
 
 
+def data_path(replica: str) -> str:
+    """The data file system of *replica*, seen from the root that agents are given."""
+    return f"/data/{replica}"
+
+
 def places() -> Iterator[Place]:
     """All replicas, in a fixed order."""
     for service in SERVICES:

@@ -44,6 +44,10 @@ class World:
         """The data file system of *replica*."""
         return str(self.run / "data" / replica)
 
+    def seen_data(self, replica: str) -> str:
+        """The same, as agents see it from their root."""
+        return topology.data_path(replica)
+
     def route(self, place: Place, serving: bool) -> None:
         """Take *place* out of its service's endpoints, or back in."""
         present = set(self.endpoints[place.service])

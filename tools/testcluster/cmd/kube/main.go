@@ -57,7 +57,7 @@ func component(command func() *cobra.Command) func() {
 
 // runKubectl sets the verbosity first: plugins are looked up while the command is put together.
 func runKubectl() {
-	_ = logs.GlogSetter(kubectl.GetLogVerbosity(os.Args))
+	_, _ = logs.GlogSetter(kubectl.GetLogVerbosity(os.Args))
 	if err := cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand()); err != nil {
 		kubectlutil.CheckErr(err)
 	}
