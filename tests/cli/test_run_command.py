@@ -115,6 +115,15 @@ def test_in_a_batch_a_run_that_cannot_start_does_not_end_the_others(shell: Any) 
     assert "did not run: Prometheus did not start" in shell.out
 
 
+def test_a_display_that_fails_does_not_end_the_drill(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError("width 0")
+
+    monkeypatch.setattr("drill.cli.view.View.see", broken)
+    assert shell("run", "latency-spike") == ExitCode.PASS
+    assert shell.err.count("the display failed (ZeroDivisionError: width 0)") == 1
+
+
 def test_an_abort_ends_the_batch(shell: Any) -> None:
     shell.wiring.exit_codes = [ExitCode.ABORTED]
     assert shell("run", "latency-spike", "--repeat", "3") == ExitCode.ABORTED

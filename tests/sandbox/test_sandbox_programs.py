@@ -80,3 +80,9 @@ nftables
 )
 def test_the_servers_major_version_is_read(text: str, major: int) -> None:
     assert programs._prometheus_major(text) == major
+
+
+def test_any_program_is_looked_for_in_the_same_places(bare: Path) -> None:
+    assert programs.locate("unshare") is None
+    cached = executable(bare / "usr/bin/unshare")
+    assert programs.locate("unshare") == cached

@@ -181,11 +181,12 @@ def test_the_agents_command_names_namespace_process_and_every_cgroup() -> None:
     request = agents.HoldRequest.read(
         {"injection": "slow", "replica": "cart-0", "spec": "{}", "ttl": 10, "deadline": 60, "lease": 6}
     )
-    command = agents.hold_command(request, container, groups)
+    command = agents.hold_command(request, container, groups, "/run/sandbox")
     assert command[2:5] == ["-m", "drill.agent", "hold"]
     assert command[command.index("--id") + 1] == "slow.cart-0"
     assert {"--ttl=10", "--deadline=60", "--lease=6"} <= set(command)
     assert command[command.index("--netns") + 1] == "/proc/1/fd/33"
+    assert command[command.index("--root") + 1] == "/run/sandbox"
     given = [command[i + 1] for i, word in enumerate(command) if word == "--cgroup"]
     assert given == ["/cg/cpu/x/cart-0", "/cg/memory/x/cart-0"]
 

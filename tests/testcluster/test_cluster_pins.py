@@ -84,7 +84,7 @@ def test_the_stamps_are_what_kubernetes_programs_say_of_themselves() -> None:
 
 
 def test_programs_that_our_sources_build_have_their_sources() -> None:
-    own = [b.module / p for b in cluster_builds() for p in b.programs.values() if p.startswith("./")]
+    own = [b.module / p for b in cluster_builds() for p in b.programs.values() if p.startswith(".")]
     assert len(own) == 5
     assert all((folder / "main.go").is_file() for folder in own)
 

@@ -7,6 +7,7 @@ that a changed pin builds anew and an unchanged one costs nothing.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from testcluster.cache import Cache, key_of
 from testcluster.steps import Failed, Missing, Step, Steps, run, tail
 from testcluster.versions import HERE, SERVERS, kubernetes, pinned, prometheus_release
 
+_PACKAGE = re.compile(r"[\w./~-]+\n")  # a line of `go build -v`; any other is a complaint
 _LIST_S = 300.0
 # the names that cmd/kube answers to
 KUBE = (
@@ -47,7 +49,7 @@ class Build:
     @property
     def key(self) -> str:
         """Key over everything of ours that goes into it."""
-        own = [self.module / p.removeprefix("./") for p in self.programs.values() if p.startswith("./")]
+        own = [self.module / p.removeprefix("./") for p in self.programs.values() if p.startswith(".")]
         names = [f"{program}={package}" for program, package in sorted(self.programs.items())]
         return key_of(self.module / "go.mod", self.module / "go.sum", self.flags, names, self.links, *own)
 
@@ -70,7 +72,8 @@ def cluster_builds() -> list[Build]:
     """What the test cluster is made of, the quick ones first."""
     go_mod = HERE / "go.mod"
     version = kubernetes()
-    kind, coredns = pinned(go_mod, "sigs.k8s.io/kind"), pinned(go_mod, "github.com/coredns/coredns")
+    kind = pinned(go_mod, "sigs.k8s.io/kind")
+    coredns = pinned(HERE / "coredns" / "go.mod", "github.com/coredns/coredns")
     etcd = "go.etcd.io/etcd/server/v3"
     return [
         Build(
@@ -82,7 +85,7 @@ def cluster_builds() -> list[Build]:
         Build("kind", kind, HERE, {"kind": "sigs.k8s.io/kind"}),
         Build("etcd", pinned(go_mod, etcd), HERE, {"etcd": etcd}),
         Build("kube", version, HERE, {"kube": "./cmd/kube"}, kubernetes_stamps(version), links=KUBE),
-        Build("coredns", coredns, HERE, {"coredns": "./cmd/coredns"}),
+        Build("coredns", coredns, HERE / "coredns", {"coredns": "."}),
     ]
 
 
@@ -141,8 +144,11 @@ def _watch(command: list[str], cwd: Path, env: dict[str, str], report: Callable[
     lines: list[str] = []
     with subprocess.Popen(command, cwd=cwd, env=env, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
+        finished = 0
         for line in process.stderr:
-            lines.append(line)
-            report(len(lines))
+            finished += 1
+            report(finished)
+            if not _PACKAGE.fullmatch(line):
+                lines.append(line)
     if process.returncode != 0:
         raise Failed(f"`{' '.join(command)}` ended with {process.returncode}:\n{tail(''.join(lines))}")

@@ -262,16 +262,20 @@ class _Excess:
 
     def at(self, time: float) -> float:
         """The excess an evaluation at *time* may (or must at least) see: the condition is ``> 0``."""
-        opened = time - self.window_s
-        newest = self._range(time - self.scrape_s, time)
-        oldest = self._range(max(opened, self.start), max(opened + self.scrape_s, self.start))
-        if self.must:
-            return min(newest) - max(oldest)
-        return max(newest) - min(oldest)
+        opened, start = time - self.window_s, self.start
+        newest = self._extreme(time - self.scrape_s, time, most=not self.must)
+        oldest = self._extreme(max(opened, start), max(opened + self.scrape_s, start), most=self.must)
+        return newest - oldest
 
-    def _range(self, low: float, high: float) -> list[float]:
-        inside = (value for time, value in zip(self.times, self.values, strict=True) if low < time < high)
-        return [self.total(low), self.total(high), *inside]
+    def _extreme(self, low: float, high: float, *, most: bool) -> float:
+        """Return the largest (or smallest) ``G`` between two times: at an end, or at a breakpoint inside."""
+        pick = max if most else min
+        found = pick(self.total(low), self.total(high))
+        for index in range(bisect_right(self.times, low), len(self.times)):
+            if self.times[index] >= high:
+                break
+            found = pick(found, self.values[index])
+        return found
 
     def breakpoints(self) -> list[float]:
         """Times from 0 on between which ``at`` is convex (may) or concave (must)."""

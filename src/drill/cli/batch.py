@@ -156,11 +156,27 @@ def _listener(plan: Plan, console: Console) -> Iterator[Listen]:
         from drill.cli.live import LiveScreen
 
         with LiveScreen(view, console.rich) as screen:
-            yield screen.see, screen.tell, screen.progress
+            yield unharmed(screen.see, console), screen.tell, screen.progress
     else:
         from drill.cli.lines import LineWriter
 
-        yield LineWriter(view, console.say).see, console.warn, _progress_line(console)
+        yield unharmed(LineWriter(view, console.say).see, console), console.warn, _progress_line(console)
+
+
+def unharmed(see: Callable[[AnyEvent], None], console: Console) -> Callable[[AnyEvent], None]:
+    """Wrap *see*: listeners are called by the engine's threads, and a screen that fails must not end a drill."""
+    failed = threading.Event()
+
+    def safe(event: AnyEvent) -> None:
+        if failed.is_set():
+            return
+        try:
+            see(event)
+        except Exception as error:
+            failed.set()
+            console.warn(f"drill: the display failed ({type(error).__name__}: {error}); the run goes on without it")
+
+    return safe
 
 
 def _progress_line(console: Console) -> Callable[[str], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 import time
@@ -47,10 +48,15 @@ class AbortOnSignal:
         if self._asked_at is None:
             self._asked_at = self._clock()
             self._abort.set()
-            self._tell("aborting: the fault is undone, then the report is written; this takes a few seconds")
+            self._say("aborting: the fault is undone, then the report is written; this takes a few seconds")
             return
         left = max(1.0, self._undo_within - (self._clock() - self._asked_at))
-        self._tell(f"the undo is under way and is not skipped: at most {left:.0f} s left")
+        self._say(f"the undo is under way and is not skipped: at most {left:.0f} s left")
+
+    def _say(self, text: str) -> None:
+        # The signal may have interrupted a write to the same stream, which Python refuses to nest.
+        with contextlib.suppress(RuntimeError):
+            self._tell(text)
 
     def __enter__(self) -> AbortOnSignal:
         if threading.current_thread() is threading.main_thread():

@@ -73,9 +73,8 @@ class LineWriter:
                 when = _when(self.view, "at", alert.resolved_at - self.view.skew_s)
                 lines += self._once(f"resolved {name} {alert.resolved_at:.0f}", f"alert {name} resolved{when}")
         for key, span in self.view.others.items():
-            lines += self._once(
-                f"other {key}", f"alert {alert_name(span.labels)} is firing too{self._foreseen(span)}"
-            )
+            why = self.view.foreseen(span) or "nobody expected that"
+            lines += self._once(f"other {key}", f"alert {alert_name(span.labels)} is firing too: {why}")
         return lines
 
     def _once(self, key: str, line: str) -> Sequence[str]:

@@ -206,7 +206,7 @@ class View:
         """Say why an alert beside the expected ones is no surprise; empty when it is one."""
         if any(matches(alert.labels, span.labels) for alert in self.plan.also if alert.fires):
             return "as predicted"
-        return "which is allowed" if any(matches(labels, span.labels) for labels in self.plan.allow) else ""
+        return "allowed" if any(matches(labels, span.labels) for labels in self.plan.allow) else ""
 
     def injection_of(self, predicted: PredictedAlert) -> InjectionView | None:
         """Return the injection that *predicted* counts from: the one that starts when it says."""

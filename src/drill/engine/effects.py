@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from drill.core.errors import DrillError
 from drill.core.ports import Target
 from drill.core.probes import Effect, Probe
 from drill.journal import events as e
@@ -57,7 +56,7 @@ class Effects:
                 measured = self.target.measure(_probe(effect, replica))
                 size, at, detail = effect.size(measured.value, healthy), measured.at, ""
                 holds = effect.holds(measured.value, healthy)
-            except DrillError as error:
+            except Exception as error:
                 holds, at, detail = False, self.clock(), str(error)
             if holds or self.clock() >= deadline:
                 break
@@ -92,7 +91,7 @@ class Effects:
             return [f"{replica}: no snapshot from before"]
         try:
             after = self.target.snapshot(replica)
-        except DrillError as error:
+        except Exception as error:
             return [f"{replica}: cannot be looked at: {error}"]
         keys = sorted({*before, *after})
         return [

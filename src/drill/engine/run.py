@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from drill import __version__
-from drill.core.errors import DrillError
 from drill.core.observations import SliSample
 from drill.core.ports import AlertObserver, Target
 from drill.engine import state as s
@@ -70,6 +69,7 @@ class Runner:
         self.journal.append(started)
         self.journal.append(e.PhaseEntered(phase="preflight"))
         self.journal.append(preflight)
+        self._watcher.skew_s = preflight.clock_skew_s
 
     def run(self) -> None:
         """Run the plan to its end. Never raises for what a target or a server does; that is in the journal."""
@@ -80,7 +80,7 @@ class Runner:
             while not state.finished:
                 state, commands = decide(state, self.clock(), self._drain())
                 for command in commands:
-                    self._carry_out(command, state)
+                    self._try(command, state)
         finally:
             self._watcher.stop()
             self._pool.shutdown(wait=True)
@@ -106,6 +106,18 @@ class Runner:
             self._broken = self._broken or f"the journal cannot be written: {error.strerror or error}"
             return False
         return True
+
+    def _try(self, command: s.Command, state: s.State) -> None:
+        """Carry out *command*; a mistake of ours ends the run the ordinary way, undo included."""
+        try:
+            self._carry_out(command, state)
+        except Exception as error:
+            self._inbox.put(s.AbortAsked("engine", f"{type(command).__name__} failed: {_said(error)}"))
+
+    @property
+    def broken(self) -> str:
+        """Why the journal is not whole; empty when it is."""
+        return self._broken
 
     def _carry_out(self, command: s.Command, state: s.State) -> None:
         match command:
@@ -139,8 +151,8 @@ class Runner:
     def _prepare(self, injection: str) -> None:
         try:
             self._effects.prepare(injection)
-        except DrillError as error:
-            self._inbox.put(s.Prepared(injection, error=str(error)))
+        except Exception as error:
+            self._inbox.put(s.Prepared(injection, error=_said(error)))
         else:
             self._inbox.put(s.Prepared(injection))
 
@@ -174,9 +186,9 @@ class Runner:
         action = command.step.action
         try:
             done_at = self.target.execute(action)
-        except DrillError as error:
-            self._write(e.ActionFailed(injection=command.injection, action=action, error=str(error)))
-            self._inbox.put(s.Acted(command.injection, action, False, self.clock(), str(error)))
+        except Exception as error:
+            self._write(e.ActionFailed(injection=command.injection, action=action, error=_said(error)))
+            self._inbox.put(s.Acted(command.injection, action, False, self.clock(), _said(error)))
         else:
             self._write(e.ActionDone(injection=command.injection, action=action, done_at=done_at))
             self._inbox.put(s.Acted(command.injection, action, False, done_at))
@@ -198,8 +210,8 @@ class Runner:
                 self._write(e.ActionDone(injection=command.injection, action=undo, done_at=times[-1]))
                 error = ""
                 break
-            except DrillError as failure:
-                error = str(failure)
+            except Exception as failure:
+                error = _said(failure)
                 time.sleep(0.2 * (attempt + 1))
         if error:
             self._write(e.ActionFailed(injection=command.injection, action=undo, error=error))
@@ -227,6 +239,11 @@ class Runner:
         touched_any = sum(1 for item in state.injections.values() if item.fired)
         complete = all(clean) and len(clean) >= touched_any
         self._write(e.RunFinished(aborted=state.aborted, undo_complete=complete))
+
+
+def _said(error: Exception) -> str:
+    """Whatever an adapter raises becomes data: an exception that got out would keep an undo from being done."""
+    return str(error) or type(error).__name__
 
 
 def _machine(by: str) -> str:

@@ -28,6 +28,9 @@ class Measuring(Protocol):
     def history_s(self, sloth_ids: Sequence[str]) -> float:
         """Age in seconds of the oldest sample of the youngest of these SLOs."""
 
+    def evaluation_gaps(self, start: float, end: float) -> Sequence[tuple[float, float]]:
+        """Times in ``[start, end]`` (server time) in which the SLO rules were not evaluated."""
+
 
 @dataclass
 class Watcher:
@@ -40,6 +43,8 @@ class Watcher:
     clock: Callable[[], float]
 
     def __post_init__(self) -> None:
+        self.skew_s = 0.0
+        """Prometheus's clock minus ours."""
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._began = self.clock()
@@ -47,6 +52,7 @@ class Watcher:
         self._alerts: tuple[AlertmanagerAlert, ...] = ()
         self._notifications: tuple[Notification, ...] = ()
         self._slis: tuple[SliSample, ...] = ()
+        self._gaps: tuple[tuple[float, float], ...] = ()
         self._lost: set[Source] = set()
         self._prometheus_started: float | None = None
         self._guards: dict[int, float] = {}
@@ -96,31 +102,40 @@ class Watcher:
         for source, look in looks:
             try:
                 look()
-            except DrillError as error:
+            except Exception as error:  # also an answer nobody foresaw: unseen is unseen
                 self._lose(source, error)
             else:
                 self._lost.discard(source)
         self._check_guards()
         self.tell(Observed(self._spans, self._alerts, self._notifications, tuple(self._lost)))
 
-    def _lose(self, source: Source, error: DrillError) -> None:
+    def _lose(self, source: Source, error: Exception) -> None:
         if source not in self._lost:
             self._lost.add(source)
-            self.write(e.EvidenceLost(source=source, error=str(error)))
+            self.write(e.EvidenceLost(source=source, error=str(error) or type(error).__name__))
 
     def _look_at_prometheus(self) -> None:
         started = self.observer.started_at()
         if self._prometheus_started is not None and abs(started - self._prometheus_started) > 1:
             self.write(e.PrometheusRestarted(started_at=started))
         self._prometheus_started = started
-        end = self.clock()
-        spans = tuple(self.observer.alert_spans(self._began, end))
-        if "prometheus" in self._lost or _shape(spans) != _shape(self._spans):
-            self.write(e.AlertsSeen(start=self._began, end=end, spans=spans))
+        start, end = self._began + self.skew_s, self.clock() + self.skew_s
+        spans = tuple(self.observer.alert_spans(start, end))
+        missed = self._missed(start, end)
+        if "prometheus" in self._lost or _shape(spans) != _shape(self._spans) or missed != self._gaps:
+            query = f"ALERTS[{end - start:.0f}s] @ {end:.3f}"
+            self.write(e.AlertsSeen(start=start, end=end, spans=spans, query=query, missed=missed))
+        self._gaps = missed
         self._spans = spans
         self._slis = tuple(self.observer.sli())
         if self._slis:
             self.write(e.SliSeen(samples=self._slis))
+
+    def _missed(self, start: float, end: float) -> tuple[tuple[float, float], ...]:
+        """Times without evaluations: Prometheus was stopped, starved or away, and alerts then show nothing."""
+        if not isinstance(self.observer, Measuring):
+            return ()
+        return tuple(self.observer.evaluation_gaps(start, end))
 
     def _look_at_alertmanager(self) -> None:
         alerts = tuple(self.observer.alertmanager_alerts())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self, TypeVar
@@ -25,6 +26,7 @@ class Journal:
         self._lock = threading.Lock()
         self._events: list[AnyEvent] = []
         self._listeners: list[Callable[[AnyEvent], None]] = []
+        self.listener_failures: list[str] = []
         self._file = path.open("xb", buffering=0)
 
     def append(self, event: E) -> E:
@@ -37,9 +39,18 @@ class Journal:
                 raise OSError(f"{self.path}: only {written} of {len(line)} bytes written: disk full?")
             os.fsync(self._file.fileno())
             self._events.append(stamped)  # type: ignore[arg-type]
-        for listener in self._listeners:
-            listener(stamped)  # type: ignore[arg-type]
+        for listener in tuple(self._listeners):
+            self._tell(listener, stamped)  # type: ignore[arg-type]
         return stamped
+
+    def _tell(self, listener: Callable[[AnyEvent], None], event: AnyEvent) -> None:
+        """A listener that fails is not called again: a mistake on the screen must never stop a run or its undo."""
+        try:
+            listener(event)
+        except Exception:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+            self.listener_failures.append(traceback.format_exc())
 
     def subscribe(self, listener: Callable[[AnyEvent], None]) -> None:
         """Call *listener* with every event written from now on, in the writer's thread."""

@@ -25,11 +25,12 @@ from drill.observe.sli import (
     sli_samples,
     traffic_by_service,
 )
-from drill.observe.spans import alert_spans
+from drill.observe.spans import alert_spans, gaps
 
 DEFAULT_TRAFFIC = 'sum by (service) (rate(http_request_duration_seconds_count{job="edge"}[{window}]))'
 FALLBACK_INTERVAL_S = 60.0
 """Prometheus's default evaluation interval, where the rules API does not tell the real one."""
+OBJECTIVE = "slo:objective:ratio"
 HISTORY_STEPS = 500
 """Points of the coarse search for the oldest sample; the second query makes it exact."""
 LOOKBACK_S = 300.0
@@ -60,6 +61,7 @@ class Observer:
         self.alertmanagers = Alertmanagers(endpoints.alertmanagers, self._options.alertmanager)
         self.sink = Sink(endpoints.sink, self._options.sink) if endpoints.sink else None
         self._intervals: Mapping[str, float] = {}
+        self._heartbeat = ""
 
     def rules(self) -> Sequence[RuleStatus]:
         """Return all alerting rules Prometheus has loaded. Raises Unavailable."""
@@ -155,6 +157,22 @@ class Observer:
         series = self.prometheus.raw(selector, range_s, until)
         times = [one.samples[0][0] for one in series if one.samples]
         return max(0.0, now - min(times)) if times else 0.0
+
+    def evaluation_gaps(self, start: float, end: float) -> Sequence[tuple[float, float]]:
+        """Return the times in ``[start, end]`` without rule evaluations: Prometheus was stopped or starved.
+
+        Read from a recorded constant, which every evaluation writes whatever the traffic; empty where no rule
+        records one. Times before its first sample are no gap. Raises Unavailable.
+        """
+        if not self._heartbeat:
+            found = self.prometheus.query(OBJECTIVE)
+            ids = sorted(one.labels.get("sloth_id", "") for one in found)
+            self._heartbeat = f'{OBJECTIVE}{{sloth_id="{ids[0]}"}}' if ids else ""
+        if not self._heartbeat:
+            return ()
+        series = self.prometheus.raw(self._heartbeat, end - start, end)
+        times = sorted(at for one in series for at, _ in one.samples)
+        return gaps(times, end, max(self._intervals.values(), default=FALLBACK_INTERVAL_S))
 
     def started_at(self) -> float:
         """Return when Prometheus's process started, Unix seconds. Raises Unavailable."""

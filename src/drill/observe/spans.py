@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 
 from drill.core.labels import without
 from drill.core.observations import AlertSpan
@@ -57,6 +58,12 @@ def runs(samples: Sequence[tuple[float, float]], gap_s: float) -> Sequence[tuple
     if not math.isnan(first):
         found.append((first, last))
     return found
+
+
+def gaps(times: Sequence[float], end: float, interval_s: float) -> Sequence[tuple[float, float]]:
+    """Return where *times* (sorted) and *end* are more than two missed evaluations apart."""
+    limit = (GAP_INTERVALS + 1) * interval_s
+    return [(first, second) for first, second in pairwise([*times, end]) if second - first > limit]
 
 
 def _stale_after(samples: Sequence[tuple[float, float]], end: float) -> bool:

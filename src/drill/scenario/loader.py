@@ -124,7 +124,7 @@ def _validate(
         document.problems += problems_of(error, Subject(document, root, data, Scenario, values.origin))
     fault_params = _injections(document, root, data, values, faults)
     if scenario is not None:
-        _queries(document, root, scenario)
+        _queries(document, root, scenario, values)
     # what was said about a value as YAML or as a reference need not be said again about its meaning
     document.problems[before:] = [one for one in document.problems[before:] if (one.line, one.column) not in told]
     return scenario, fault_params
@@ -204,7 +204,7 @@ def _fault_params(injected: Injected, faults: Faults) -> BaseModel | None:
         return None
 
 
-def _queries(document: Document, root: Node, scenario: Scenario) -> None:
+def _queries(document: Document, root: Node, scenario: Scenario, values: Parameters) -> None:
     """Check that every PromQL query of the file parses."""
     queries: list[tuple[tuple[str | int, ...], str]] = [
         (("guardrails", "abort_if", index, "promql"), condition.promql)
@@ -214,10 +214,10 @@ def _queries(document: Document, root: Node, scenario: Scenario) -> None:
         queries.append((("mitigated_when", "promql"), scenario.mitigated_when.promql))
     for path, query in queries:
         if error := promql_error(query):
-            node: Node | None = root
+            node = root
             for part in path:
-                node = _child(node, part) if node is not None else None
-            document.report(node or root, f"not PromQL: {error}")
+                node = _child(node, part) or node
+            document.report(node, f"not PromQL: {error}{values.origin(node) or ''}")
 
 
 def _in_order(document: Document) -> tuple[Problem, ...]:

@@ -74,7 +74,7 @@ def judge_also(record: Record, predicted: PredictedAlert) -> JudgedAlert:
 
 
 def _judge_possible(record: Record, expected: ExpectedAlert, cause: Cause, first: SeenSpan | None) -> JudgedAlert:
-    """Judge an alert that may fire but need not: whatever it does is no surprise, unless it came before its fault."""
+    """Judge an alert that may fire but need not: no surprise, unless it came before its fault."""
     if first is None:
         claim = Claim(verdict=AlertVerdict.NEVER, why="did not fire, as was possible")
         return _judged(expected, first, [claim])

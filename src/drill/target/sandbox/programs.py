@@ -72,7 +72,7 @@ def search_path(cache: Path | None = None) -> list[str]:
 
 
 def locate(name: str, cache: Path | None = None) -> Path | None:
-    """Return the program called *name* (of ``REQUIRED``, or any), or None. ``DRILL_PROMETHEUS`` and the like win."""
+    """Return the program called *name*, of ``REQUIRED`` or any, or None; ``DRILL_PROMETHEUS`` and the like win."""
     binaries = _BY_NAME[name].binaries if name in _BY_NAME else (name,)
     given = os.environ.get(f"DRILL_{name.upper().replace('-', '_')}")
     if given:
