@@ -187,7 +187,8 @@ def wider_than_formula(case: Case, said: Forecast) -> str:
     condition = case.condition
     t = crossing_s(condition, case.disturbance.error_ratio[0], case.disturbance)
     low = t * (1 - 2 * condition.scrape_s / condition.long_s) + condition.hold_s
-    older = case.disturbance.with_(history_s=case.disturbance.history_s + condition.scrape_s / 2)
+    extra = condition.scrape_s / 2 * max(1.0, case.disturbance.traffic)
+    older = case.disturbance.with_(history_s=case.disturbance.history_s + extra)
     high = crossing_s(condition, older.error_ratio[0], older)
     high += condition.scrape_s + condition.lag_s + condition.hold_s
     low_too, high_too = low - said.firing_s[0], said.firing_s[1] - high

@@ -17,7 +17,17 @@ from pathlib import Path
 
 libc = ctypes.CDLL(None, use_errno=True)
 REPOSITORY = Path(__file__).resolve().parents[2]
-MODULES = ("veth", "sch_prio", "sch_htb", "sch_netem", "nf_tables", "nft_queue", "nfnetlink_queue")
+MODULES = (
+    "veth",
+    "sch_prio",
+    "sch_htb",
+    "sch_netem",
+    "cls_basic",
+    "em_cmp",
+    "em_u32",
+    "em_ipset",
+    "ip_set_bitmap_port",
+)
 
 
 def mount(kind: str, place: str) -> None:

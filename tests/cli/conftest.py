@@ -260,14 +260,15 @@ class FakeWiring:
         return AbortResult(Path("/state/abort.json"), () if clear else ("run with process id 7",))
 
     def sandbox_up(self, fast_forward: float, seed: int) -> SandboxInfo:
-        self.sandboxes = [SandboxInfo("s1", 7, fast_forward, {"Prometheus": "http://127.0.0.1:1"})]
-        return self.sandboxes[0]
+        self.sandboxes.append(SandboxInfo("s1", 7, fast_forward, {"Prometheus": "http://127.0.0.1:1"}))
+        return self.sandboxes[-1]
 
     def sandbox_status(self) -> Sequence[SandboxInfo]:
         return self.sandboxes
 
     def sandbox_down(self, name: str) -> Sequence[str]:
-        names, self.sandboxes = [info.name for info in self.sandboxes], []
+        names = [info.name for info in self.sandboxes if name in ("", info.name)]
+        self.sandboxes = [info for info in self.sandboxes if info.name not in names]
         return names
 
 
@@ -303,6 +304,7 @@ def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, t
     fake = FakeWiring()
     monkeypatch.setattr("drill.cli.settings.wiring", lambda: fake)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     for name in ("DRILL_OUT", "DRILL_DEBUG"):
         monkeypatch.delenv(name, raising=False)
     return Shell(capsys, fake)

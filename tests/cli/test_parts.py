@@ -17,7 +17,7 @@ from drill.cli.console import Console, plain_table
 from drill.cli.interrupt import AbortOnSignal, undo_within_s
 from drill.cli.past import find_run, past_runs
 from drill.cli.plan_text import plan_text, timeline
-from drill.cli.settings import RecoveredRun, RecoverResult
+from drill.cli.settings import RecoveredRun, RecoverResult, SandboxInfo
 from drill.core.errors import ExitCode, UsageError
 
 
@@ -184,11 +184,26 @@ def test_predict_burn_refuses_numbers_without_units(shell: Any, extra: tuple[str
 
 def test_sandbox_up_status_down(shell: Any) -> None:
     assert shell("sandbox", "status") == 0
-    assert "no sandbox is kept" in shell.out
+    assert "no sandbox is running" in shell.out
     assert shell("sandbox", "up") == 0
     assert "sandbox s1 (pid 7, fast-forward 60) is healthy\n  Prometheus  http://127.0.0.1:1" in shell.out
     assert shell("sandbox", "down") == 0
     assert shell.out == "ended sandbox s1\n"
+
+
+def test_sandbox_down_without_a_name_ends_only_what_sandbox_up_started(shell: Any) -> None:
+    """Another run of the same user has a sandbox too; it must outlive our `down`."""
+    shell.wiring.sandboxes.append(SandboxInfo("theirs", 8, 60, {}))
+    assert shell("sandbox", "down") == 0
+    assert shell.out == "no sandbox was kept\n"
+    shell("sandbox", "up")
+    shell("sandbox", "status")
+    assert "theirs (pid 8, fast-forward 60) is healthy: not started by `drill sandbox up`" in shell.out
+    assert shell("sandbox", "down") == 0
+    assert shell.out == "ended sandbox s1\n"
+    assert [info.name for info in shell.wiring.sandboxes] == ["theirs"]
+    assert shell("sandbox", "down", "theirs") == 0
+    assert shell.wiring.sandboxes == []
 
 
 def test_report_is_made_anew_from_plan_and_journal(shell: Any) -> None:

@@ -38,14 +38,14 @@ def test_a_line_that_fits_is_shown_whole() -> None:
 
 
 def test_tabs_and_control_characters_do_not_move_the_caret() -> None:
-    line, caret = shown("\ta\x1b[31mb", 7)
+    line, caret = shown("\ta\x1b[31mb", 8)
     assert line[caret.index("^")] == "b"
     assert "\x1b" not in line
     assert "\t" not in line
 
 
 def test_the_caret_is_not_wider_than_the_line() -> None:
-    line, caret = shown("abc", 2, width=50)
+    caret = shown("abc", 2, width=50)[1]
     assert caret.count("^") == 2
 
 

@@ -39,7 +39,7 @@ def test_parsing(parse: Callable[[str], float], text: str, value: float) -> None
     ],
 )  # fmt: skip
 def test_what_is_something_else_is_refused(parse: Callable[[str], float], text: str) -> None:
-    with pytest.raises(ValueError, match="is not a|is more than"):
+    with pytest.raises(ValueError, match=r"is not a|is more than"):
         parse(text)
 
 

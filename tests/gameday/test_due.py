@@ -84,9 +84,7 @@ def as_cron_would(job: Job, course: tuple[tuple[datetime, datetime], ...]) -> It
                 yield now
             continue
         ahead = (clock - seen) // MINUTE
-        if ahead == 1 and job.matches(clock):
-            yield now
-        elif ahead > 1 and any(job.matches(seen + MINUTE * step) for step in range(1, ahead + 1)):
+        if any(job.matches(seen + MINUTE * step) for step in range(1, ahead + 1)):
             yield now
         seen = max(seen, clock)
 
@@ -141,6 +139,21 @@ def test_an_end_inside_the_hour_that_comes_twice_neither_loses_nor_repeats() -> 
     assert due("45 2 * * *", "Europe/Berlin", second_pass, end) == []
     assert due("45 2 * * *", "Europe/Berlin", datetime(2025, 10, 25, 12, tzinfo=UTC), second_pass) == [
         datetime(2025, 10, 26, 0, 45, tzinfo=UTC)
+    ]
+
+
+def test_a_start_late_in_the_first_pass_still_sees_the_second() -> None:
+    """2:50 comes before the second 2:00, although the clock on the wall says otherwise."""
+    first_pass = datetime(2025, 10, 26, 0, 50, tzinfo=UTC)
+    found = due("*/20 2 * * *", "Europe/Berlin", first_pass, first_pass + timedelta(hours=2))
+    assert found == [datetime(2025, 10, 26, 1, minute, tzinfo=UTC) for minute in (0, 20, 40)]
+
+
+def test_an_end_early_in_the_second_pass_has_seen_all_of_the_first() -> None:
+    second_pass = datetime(2025, 10, 26, 1, 10, tzinfo=UTC)
+    found = due("*/20 2 * * *", "Europe/Berlin", second_pass - timedelta(hours=2), second_pass)
+    assert found == [datetime(2025, 10, 26, 0, minute, tzinfo=UTC) for minute in (0, 20, 40)] + [
+        datetime(2025, 10, 26, 1, 0, tzinfo=UTC)
     ]
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Literal
 
 import pytest
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from drill.core.units import parse_duration
-
-Delay = Annotated[float, BeforeValidator(lambda value: parse_duration(str(value)))]
+from drill.scenario.model import Duration
 
 
 class Params(BaseModel):
@@ -18,8 +16,8 @@ class Params(BaseModel):
 
 
 class Latency(Params):
-    delay: Delay = Field(gt=0, le=60, description="added to every packet")
-    jitter: Delay = 0.0
+    delay: Duration = Field(gt=0, le=60, description="added to every packet")
+    jitter: Duration = 0.0
     backend: Literal["auto", "netem", "nfqueue"] = "auto"
 
     @model_validator(mode="after")

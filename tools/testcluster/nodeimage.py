@@ -167,11 +167,12 @@ def _preloaded(target: Path, work: Path, rootfs: Path, parts: Parts, refs: Mappi
     images.append(
         Image(refs["etcd"], [_single(work, parts, "etcd", "etcd")], {"Entrypoint": ["/usr/local/bin/etcd"]})
     )
-    coredns = _single(work, parts, "coredns", "coredns")
-    images.append(Image(refs["coredns"], [coredns], {"Entrypoint": ["/usr/local/bin/coredns"]}))
     archive.write(target / "kubernetes.tar", images)
-    pause = _single(work, parts, "parts", "pause")
-    archive.write(target / "pause.tar", [Image(refs["pause"], [pause], {"Entrypoint": ["/usr/local/bin/pause"]})])
+    for build, program in (("parts", "pause"), ("coredns", "coredns")):  # these two the other worker needs too
+        alone = Image(
+            refs[program], [_single(work, parts, build, program)], {"Entrypoint": [f"/usr/local/bin/{program}"]}
+        )
+        archive.write(target / f"{program}.tar", [alone])
 
 
 def _single(work: Path, parts: Parts, build: str, program: str) -> Layer:

@@ -140,6 +140,7 @@ def kubelet_configuration(of_kind: Mapping[str, Any]) -> dict[str, Any]:
     dropped = ("cgroupRoot", "staticPodPath", "resolvConf")
     own = {
         "cgroupDriver": "cgroupfs",
+        "enforceNodeAllocatable": [],  # needs cpuset, which that kernel lacks
         "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
         "resolvConf": "/etc/resolv.conf",
     }

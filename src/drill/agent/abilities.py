@@ -13,10 +13,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from drill.agent import cgroups
-from drill.agent.errors import CannotApply, CommandFailed
+from drill.agent.errors import CannotApply
+from drill.agent.fault import Site
 from drill.agent.kernel import enter_namespace, unshare
+from drill.agent.nft import Selection, Table, chain
+from drill.agent.spec import Disk, Packet
+
+if TYPE_CHECKING:
+    from drill.agent.packet_shape import Shaped
 
 LIMIT_S = 8.0
 """A check that takes longer counts as missing."""
@@ -107,52 +114,48 @@ def _new_namespace(netns: str) -> None:
 
 
 def _netem() -> None:
-    from drill.agent.commands import run
-    from drill.agent.tc import batch
+    from drill.agent.packet_shape import Netem
 
-    _table("filter", "output priority mangle", "tcp sport @ports meta priority set 0xd1100004")
-    refusals = []
-    run("ip", "link", "set", "lo", "up")
-    for root in ("prio bands 4", "htb default 0"):
-        try:
-            batch([f"qdisc replace dev lo root handle d110: {root}"])
-            break
-        except CommandFailed as error:
-            refusals.append(str(error))
-    else:
-        raise CannotApply(f"the kernel has neither sch_prio nor sch_htb: {refusals[0]}")
-    try:
-        batch(["qdisc replace dev lo root netem delay 1ms"])
-    except CommandFailed as error:
-        raise CannotApply(f"the kernel has no sch_netem ({error})") from error
+    _shape(Netem, Packet("netem", 80, delay_ms=1, exempt=("192.0.2.2",)), "sch_netem (and sch_prio or sch_htb)")
 
 
 def _htb() -> None:
-    from drill.agent.tc import batch
+    from drill.agent.packet_shape import Htb
 
-    _table("filter", "output priority mangle", "tcp sport @ports meta priority set 0xd1100030")
+    _shape(Htb, Packet("htb", 80, rate_bit=1_000_000), "sch_htb")
+
+
+def _shape(kind: type[Shaped], spec: Packet, modules: str) -> None:
+    """Really make the fault, on the new namespace's loopback."""
+    from drill.agent.shaped_selection import way_to_select
+    from drill.agent.tc import KEPT, Link
+
+    fault = kind(spec, Site("ability", ttl=1, deadline=1, lease=1))
+    fault.links = [Link("lo", 1000, KEPT)]
+    fault.way = way_to_select("ability", fault.selection, 1.0)
     try:
-        batch(["qdisc add dev lo root handle d110: htb default 0"])
-    except CommandFailed as error:
-        raise CannotApply(f"the kernel has no sch_htb ({error})") from error
+        fault.apply()
+    except CannotApply as error:
+        raise CannotApply(
+            f"the kernel has no {modules}, or nothing that selects packets for it: {error}"
+        ) from error
 
 
-def _table(kind: str, hook: str, rule: str) -> str:
-    from drill.agent.nft import Selection, Table, chain
-
+def _table(kind: str, hook: str, rule: str) -> Table:
     table = Table("ability", Selection(80, peers=("192.0.2.1",), exempt=("192.0.2.2",)), 1.0)
+    table.prepare()
     table.create("chain fault { }\n" + chain("pick", hook, rule, kind=kind))
     table.hold()
-    return table.name
+    return table
 
 
 def _nfqueue() -> None:
     from drill.agent.netlink import PacketQueue
     from drill.agent.packet_nfqueue import queue_rule
 
-    name = _table("filter", "prerouting priority -310", "tcp dport @ports goto fault")
+    table = _table("filter", "prerouting priority -310", "tcp dport @ports goto fault")
     PacketQueue(1, 1).close()
-    queue_rule(name, "fault", 1)
+    queue_rule(table, "fault", 1)
 
 
 def _nft() -> None:
@@ -196,8 +199,6 @@ def _cgroup(directories: Sequence[str], limits: Sequence[str], what: str) -> Non
 def _disk(place: Place) -> None:
     if place.path:
         from drill.agent.disk import DiskFill
-        from drill.agent.fault import Site
-        from drill.agent.spec import Disk
 
         site = Site(id="ability", ttl=1, deadline=1, lease=1, root=place.root)
         DiskFill(Disk(path=place.path), site).prepare()

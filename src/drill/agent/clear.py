@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from drill.agent import cgroups, tc
+from drill.agent import cgroups, ipset, tc
 from drill.agent.disk import fillers, open_inside, remove_fillers
 from drill.agent.errors import CannotApply
 from drill.agent.kernel import command_line, enter_namespace, parent_of, process_state
 from drill.agent.marks import is_ours
-from drill.agent.nft import delete_table, drill_tables
+from drill.agent.nft import PREFIX, delete_table, drill_tables
 from drill.agent.pause import continue_all, replica_processes
 
 AGENT_END_S = 3.0
@@ -52,6 +52,7 @@ def clear(netns: str, *, pid: int, root: str, path: str, directories: Sequence[s
         enter_namespace(netns)
         clearing.step("nft tables", _tables)
         clearing.step("qdiscs", lambda: (tc.remove_ours(), tc.left()))
+        clearing.step("ipsets", _sets)
     clearing.step("processes", lambda: _children(netns, directories))
     if pid or directories:
         clearing.step("stopped processes", lambda: _stopped(pid, directories))
@@ -112,6 +113,13 @@ def _tables() -> tuple[list[str], list[str]]:
     for name in names:
         delete_table(name)
     return [f"nft table {name}" for name in names], [f"nft table {name}" for name in drill_tables()]
+
+
+def _sets() -> tuple[list[str], list[str]]:
+    names = ipset.names(PREFIX)
+    for name in names:
+        ipset.destroy(name)
+    return [f"ipset {name}" for name in names], [f"ipset {name}" for name in ipset.names(PREFIX)]
 
 
 def _children(netns: str, directories: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -77,7 +77,7 @@ class HttpByEnvoy(Held):
         if not spec.abort_percent and not (spec.delay_percent and spec.delay_ms):
             raise CannotApply("an HTTP fault needs a share to abort, or a share to delay and a delay")
         self.program = find_envoy(self.site.envoy)
-        self.table.refuse_leftover()
+        self.table.prepare()
 
     def apply(self) -> Mapping[str, object]:
         """Start Envoy, wait until it is ready, then redirect."""

@@ -23,7 +23,7 @@ FAIL_OPEN, GSO = 1, 4
 COPY_META = 1
 RECEIVE_BUFFER = 64 << 20
 NEW_RULE = (10 << 8) | 6
-NFPROTO_INET = 1
+PROTOCOLS = {"inet": 1, "ip": 2}
 
 
 def attribute(kind: int, data: bytes) -> bytes:
@@ -114,7 +114,7 @@ class PacketQueue:
         self.sock.close()
 
 
-def append_xt_queue_rule(table: str, chain: str, number: int) -> None:
+def append_xt_queue_rule(family: str, table: str, chain: str, number: int) -> None:
     """Append ``xt target NFQUEUE --queue-num N --queue-bypass`` to a chain. Raises OSError.
 
     This is what iptables-nft does; nft itself cannot write such a rule.
@@ -131,7 +131,7 @@ def append_xt_queue_rule(table: str, chain: str, number: int) -> None:
     with netfilter_socket() as sock:
         sock.send(
             message(BATCH_BEGIN, resource=10)
-            + message(NEW_RULE, rule, flags=flags, family=NFPROTO_INET)
+            + message(NEW_RULE, rule, flags=flags, family=PROTOCOLS[family])
             + message(BATCH_END, resource=10)
         )
         acknowledged(sock, "xt target NFQUEUE")

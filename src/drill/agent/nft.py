@@ -16,7 +16,8 @@ from drill.agent.commands import run
 from drill.agent.errors import CannotApply, CommandFailed
 
 PREFIX = "drill_"
-FAMILY = "inet"
+FAMILIES = ("inet", "ip")
+"""Of tables: both IP versions, or only IPv4 on kernels without CONFIG_NF_TABLES_INET."""
 
 
 def table_name(injection: str) -> str:
@@ -26,15 +27,28 @@ def table_name(injection: str) -> str:
 
 
 def drill_tables() -> list[str]:
-    """Return the names of all tables of drill's in this namespace. Raises CommandFailed."""
-    names = (line.split() for line in run("nft", "list", "tables").splitlines())
-    return [words[2] for words in names if words[:2] == ["table", FAMILY] and words[2].startswith(PREFIX)]
+    """Return all tables of drill's in this namespace as ``FAMILY NAME``. Raises CommandFailed."""
+    rows = (line.split() for line in run("nft", "list", "tables").splitlines())
+    ours = (row for row in rows if row[1] in FAMILIES and row[2].startswith(PREFIX))
+    return [f"{row[1]} {row[2]}" for row in ours]
 
 
-def delete_table(name: str) -> None:
-    """Delete *name*; that it is not there is no error. Raises CommandFailed."""
+def delete_table(table: str) -> None:
+    """Delete *table* (``FAMILY NAME``); that it is not there is no error. Raises CommandFailed."""
     # `add` first makes `delete` succeed in either case, in one transaction.
-    run("nft", "-f", "-", stdin=f"add table {FAMILY} {name}\ndelete table {FAMILY} {name}\n")
+    run("nft", "-f", "-", stdin=f"add table {table}\ndelete table {table}\n")
+
+
+def supported_family() -> str:
+    """Return the first family the kernel supports; only asks, makes nothing. Raises CommandFailed."""
+    refusals = []
+    for family in FAMILIES:
+        try:
+            run("nft", "-c", "add", "table", family, f"{PREFIX}try")
+            return family
+        except CommandFailed as error:
+            refusals.append(str(error))
+    raise CommandFailed(f"the kernel's nf_tables does not know IPv4: {refusals[-1]}")
 
 
 @dataclass(frozen=True)
@@ -76,10 +90,17 @@ class Table:
 
     def __init__(self, injection: str, selection: Selection, ttl: float) -> None:
         self.name, self.selection, self.ttl = table_name(injection), selection, ttl
+        self.family = FAMILIES[0]
 
-    def refuse_leftover(self) -> None:
-        """Raise CannotApply when the table is there already."""
-        if self.name in drill_tables():
+    @property
+    def full(self) -> str:
+        """The family and name."""
+        return f"{self.family} {self.name}"
+
+    def prepare(self) -> None:
+        """Choose the family. Raises CannotApply when the table is there already."""
+        self.family = supported_family()
+        if self.full in drill_tables():
             raise CannotApply(
                 f"nft table {self.name} is already there: another agent holds this injection, or one left it; "
                 "`drill recover` removes it"
@@ -87,27 +108,27 @@ class Table:
 
     def create(self, chains: str) -> None:
         """Create the table with its sets and *chains*; nothing is selected yet. Raises CommandFailed."""
-        run("nft", "-f", "-", stdin=f"table {FAMILY} {self.name} {{\n{self.selection.sets()}\n{chains}\n}}\n")
+        run("nft", "-f", "-", stdin=f"table {self.full} {{\n{self.selection.sets()}\n{chains}\n}}\n")
 
     def hold(self) -> None:
         """Select the port for another ``ttl`` seconds. Raises CommandFailed when the table is gone."""
         # Adding an element that is there keeps its old timeout: it is deleted and added in one transaction.
-        what = f"element {FAMILY} {self.name} ports {{ {self.selection.port}"
+        what = f"element {self.full} ports {{ {self.selection.port}"
         timed = f"add {what} timeout {max(1, round(self.ttl * 1000))}ms }}\n"
         run("nft", "-f", "-", stdin=f"{timed}delete {what} }}\n{timed}")
 
     def release(self) -> None:
         """Select nothing any more; the table stays. That it is not there is no error."""
         with contextlib.suppress(CommandFailed):
-            run("nft", "flush", "set", FAMILY, self.name, "ports")
+            run("nft", "flush", "set", self.family, self.name, "ports")
 
     def delete(self) -> list[str]:
         """Delete the table and return what is left of it."""
         try:
-            delete_table(self.name)
+            delete_table(self.full)
         except CommandFailed as error:
             return [f"nft table {self.name}: {error}"]
-        return [f"nft table {self.name}"] if self.name in drill_tables() else []
+        return [f"nft table {self.name}"] if self.full in drill_tables() else []
 
 
 def chain(name: str, hook: str, rules: Sequence[str] | str, *, kind: str = "filter") -> str:

@@ -19,7 +19,7 @@ from drill.agent.errors import CannotApply, CommandFailed
 from drill.agent.fault import Held, Site
 from drill.agent.kernel import command_line, gone, process_state
 from drill.agent.netlink import PacketQueue, append_xt_queue_rule
-from drill.agent.nft import FAMILY, Selection, Table, chain
+from drill.agent.nft import Selection, Table, chain
 from drill.agent.queue_worker import LAST, OVERRUN, SEEN, WORKER, Board, start_worker
 from drill.agent.spec import Packet
 
@@ -55,7 +55,7 @@ class Nfqueue(Held):
             raise CannotApply("reordering needs a delay: the packets that are not delayed overtake")
         if not (spec.delay_ms or spec.loss_percent):
             raise CannotApply("backend nfqueue needs a delay or a loss percentage")
-        self.table.refuse_leftover()
+        self.table.prepare()
         self.queue = self._bound()
 
     def _bound(self) -> PacketQueue:
@@ -79,7 +79,7 @@ class Nfqueue(Held):
         self._worker = os.pidfd_open(start_worker(self.queue, shape, self.board))
         rules = self.table.selection.rules(arriving=True, verdict="goto fault")
         self.table.create(f"chain fault {{ }}\n{chain('pick', 'prerouting priority -310', rules)}")
-        self.way = queue_rule(self.table.name, "fault", self.queue.number)
+        self.way = queue_rule(self.table, "fault", self.queue.number)
         self.table.hold()
         return {"table": self.table.name, "queue": self.queue.number, "way": self.way}
 
@@ -130,14 +130,14 @@ class Nfqueue(Held):
         return {"packets": self.board.slots[SEEN], "overruns": self.board.slots[OVERRUN]}
 
 
-def queue_rule(table: str, chain_name: str, number: int) -> str:
+def queue_rule(table: Table, chain_name: str, number: int) -> str:
     """Append the rule that queues packets, natively or by the xt target; return which. Raises CannotApply."""
     try:
-        run("nft", "add", "rule", FAMILY, table, chain_name, "queue", "num", str(number), "bypass")
+        run("nft", "add", "rule", table.family, table.name, chain_name, "queue", "num", str(number), "bypass")
         return "nft queue"
     except CommandFailed as native:
         try:
-            append_xt_queue_rule(table, chain_name, number)
+            append_xt_queue_rule(table.family, table.name, chain_name, number)
         except OSError as error:
             raise CannotApply(f"the kernel queues no packets: {native}; {error}") from error
         return "xt target NFQUEUE"

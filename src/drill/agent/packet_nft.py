@@ -30,7 +30,7 @@ class NftDrop(Held):
             raise CannotApply("backend nft can drop, reject and lose packets, not delay, reorder or shape them")
         if not spec.drop and not spec.loss_percent:
             raise CannotApply("backend nft needs drop, reject or a loss percentage")
-        self.table.refuse_leftover()
+        self.table.prepare()
 
     def _verdict(self) -> str:
         if self.spec.drop == "reject":

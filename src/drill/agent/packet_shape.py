@@ -1,8 +1,8 @@
 """Packets delayed, lost or shaped by a kernel qdisc: netem and htb.
 
 A qdisc acts on what leaves. For ``ingress`` that means the replica's answers, for ``egress`` its own requests.
-Only packets whose priority an nftables rule has set to our class get there, and the rule's set times out: when
-nobody refreshes it, the qdisc stays but is empty. Everything else takes the bands it always took.
+Only packets that a set with a timeout selects get into our class (``shaped_selection``): when nobody refreshes it, the
+qdisc stays but is empty. Everything else takes the bands it always took.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from drill.agent import tc
 from drill.agent.errors import CannotApply, CommandFailed
 from drill.agent.fault import Held, Site
-from drill.agent.nft import Selection, Table, chain
+from drill.agent.nft import Selection
+from drill.agent.shaped_selection import Way, way_to_select
 from drill.agent.spec import Packet
 
 PACKETS_PER_SECOND = 100_000
@@ -23,15 +24,16 @@ DRAIN_S = 1.0
 """The undo waits at most this long for packets still in the queue."""
 
 
-class _Shaped(Held):
+class Shaped(Held):
     """What netem and htb share: the root qdisc on every interface, and the packets' way into our class."""
 
     minor: int
+    way: Way
 
     def __init__(self, spec: Packet, site: Site) -> None:
         super().__init__(site)
         self.spec = spec
-        self.table = Table(site.id, Selection(spec.port, spec.direction, spec.peers, spec.exempt), site.ttl)
+        self.selection = Selection(spec.port, spec.direction, spec.peers, spec.exempt)
         self.links: list[tc.Link] = []
         self.drain = 0.0
 
@@ -39,7 +41,8 @@ class _Shaped(Held):
         """Refuse namespaces where somebody shapes already."""
         self.links = tc.links()
         tc.refuse_foreign(self.links)
-        self.table.refuse_leftover()
+        self.way = way_to_select(self.site.id, self.selection, self.site.ttl)
+        self.way.prepare()
 
     def variants(self, link: tc.Link) -> list[list[str]]:
         """Return the ways to build the tree on *link*, best first, each as tc commands."""
@@ -51,9 +54,10 @@ class _Shaped(Held):
             if link.major == tc.RAISED:
                 tc.set_txqlen(link.name, tc.TXQLEN)
             self._build(link)
-        self.table.create(self._chains())
-        self.table.hold()
-        return {"table": self.table.name, "links": [link.name for link in self.links], **self.detail()}
+        self.way.create(self.links, self.minor)
+        self.way.hold()
+        names = [link.name for link in self.links]
+        return {"selection": self.way.title, "set": self.way.name, "links": names, **self.detail()}
 
     def detail(self) -> dict[str, object]:
         """Return what the report should know of the parameters."""
@@ -71,17 +75,9 @@ class _Shaped(Held):
                     tc.batch([f"qdisc del dev {link.name} root"])
         raise CannotApply(f"{link.name}: {'; '.join(dict.fromkeys(refusals))}")
 
-    def _chains(self) -> str:
-        # The major may differ between interfaces, so each has its own rule.
-        sets = [
-            f'oifname "{link.name}" meta priority set 0x{link.major:04x}{self.minor:04x}' for link in self.links
-        ]
-        rules = self.table.selection.rules(arriving=False, verdict="jump fault")
-        return f"chain fault {{\n{chr(10).join(sets)}\n}}\n" + chain("pick", "output priority mangle", rules)
-
     def refresh(self) -> None:
         """Renew the timeout."""
-        self.table.hold()
+        self.way.hold()
 
     def lost(self) -> str:
         """The qdisc of every interface must still be ours."""
@@ -91,21 +87,20 @@ class _Shaped(Held):
 
     def revert(self) -> list[str]:
         """Select nothing, let the queue run empty, remove table and qdiscs."""
-        self.table.release()
+        self.way.release()
         if any(handle in tc.OURS for _, handle in tc.roots().values()):
             time.sleep(min(DRAIN_S, self.drain))
-        left = self.table.delete()
         try:
             tc.remove_ours()
             for link in self.links:
                 if link.major == tc.RAISED:  # the agent may have died between txqlen and qdisc
                     tc.set_txqlen(link.name, link.txqlen)
         except CommandFailed as error:
-            return [*left, *tc.left(), str(error)]
-        return left + tc.left()
+            return [*self.way.delete(), *tc.left(), str(error)]
+        return self.way.delete() + tc.left()
 
 
-class Netem(_Shaped):
+class Netem(Shaped):
     """Delay, jitter, loss, reorder and duplication on the fourth band of a prio qdisc (or on an htb class)."""
 
     backend = "netem"
@@ -154,7 +149,7 @@ class Netem(_Shaped):
         return [prio, htb]
 
 
-class Htb(_Shaped):
+class Htb(Shaped):
     """A rate for the selected packets; what is not selected bypasses htb's classes at full speed."""
 
     backend = "htb"

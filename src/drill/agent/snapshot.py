@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from drill.agent import cgroups
+from drill.agent import cgroups, ipset
 from drill.agent.commands import run, run_json
 from drill.agent.disk import fillers, open_inside
 from drill.agent.errors import CannotApply
@@ -20,7 +20,7 @@ from drill.agent.pause import replica_processes
 
 def snapshot(pid: int, root: str, path: str, directories: Sequence[str]) -> dict[str, str]:
     """Return the state by name. Must run inside the replica's network namespace."""
-    parts: dict[str, Callable[[], str]] = {"qdiscs": _qdiscs, "nft": _nft, "links": _links}
+    parts: dict[str, Callable[[], str]] = {"qdiscs": _qdiscs, "nft": _nft, "links": _links, "ipsets": _ipsets}
     for directory in directories:
         parts[f"cgroup {directory}"] = lambda directory=directory: _cgroup(directory)  # type: ignore[misc]
     if pid or directories:
@@ -48,6 +48,10 @@ def _qdiscs() -> str:
 def _nft() -> str:
     # -s: no counters; -t: no elements, which come and go in other people's dynamic sets.
     return run("nft", "-s", "-t", "list", "ruleset").strip()
+
+
+def _ipsets() -> str:
+    return "\n".join(ipset.names(""))
 
 
 def _links() -> str:

@@ -27,7 +27,9 @@ from drill.slo.model import DEFAULT_PERIOD_S
 Interval = tuple[float, float]
 Spans = list[Interval]
 ROUNDS = 60
-"""Regula falsi on a function of at most a few linear pieces needs fewer; a bound, not a target."""
+"""A function of a few linear pieces needs fewer; a bound, not a target."""
+PRECISION_S = 1e-7
+"""Far below a millisecond, the resolution of Prometheus's timestamps."""
 
 
 class BurnCondition(Value):
@@ -237,14 +239,16 @@ class _Excess:
 
     ``must`` takes the worst pair of samples, otherwise the best. The history starts with the first sample.
     With ``must`` it counts half a scrape more: ``rate()`` extrapolates a young request counter by that much
-    beyond its first sample, but never an error counter below zero (promtool shows it; (3) does not have it).
+    beyond its first sample, at the window's own traffic (at most the peak's), but never an error counter below
+    zero (promtool shows it; (3) does not have it).
     """
 
     def __init__(self, course: Course, theta: float, window_s: float, scrape_s: float, *, must: bool) -> None:
         self.window_s, self.scrape_s, self.must = window_s, scrape_s, must
         last = course.phases[-1].end_s
         age = min(course.history_s, 2 * (window_s + scrape_s) + last)
-        self.start = -age - (scrape_s / 2 if must else 0.0)
+        peak = max(1.0, *(phase.traffic for phase in course.phases)) if must else 0.0
+        self.start = -age - peak * scrape_s / 2
         self.times, self.slopes, self.values = [self.start, 0.0], [course.baseline - theta], [0.0]
         self.values.append((course.baseline - theta) * -self.start)
         for phase in course.phases:
@@ -303,22 +307,21 @@ def _window_spans(excess: _Excess) -> Spans:
 
 
 def _root(function: Callable[[float], float], left: tuple[float, float], right: tuple[float, float]) -> float:
-    """Return where *function* changes sign between two points given with their values."""
+    """Return where *function* changes sign between two points given with their values (Illinois method)."""
     (a, fa), (b, fb) = left, right
+    middle, side = a, 0
     for _ in range(ROUNDS):
-        if b - a < 1e-9 or fa == fb:
-            break
-        middle = a - fa * (b - a) / (fb - fa)
+        before, middle = middle, a - fa * (b - a) / (fb - fa)
         value = function(middle)
-        if abs(value) < 1e-15:
-            return middle
-        if (value > 0) == (fb > 0):
-            b, fb = middle, value
-        else:
-            a, fa = middle, value
-        if abs(fa) < 1e-15 or abs(fb) < 1e-15:
+        if abs(middle - before) < PRECISION_S or abs(value) < 1e-15:
             break
-    return a if abs(fa) < abs(fb) else b
+        if (value > 0) == (fb > 0):
+            b, fb, fa = middle, value, fa / 2 if side == 1 else fa
+            side = 1
+        else:
+            a, fa, fb = middle, value, fb / 2 if side == -1 else fb
+            side = -1
+    return middle
 
 
 def _needs(condition: BurnCondition, disturbance: Disturbance, low: float) -> tuple[float | None, float | None]:

@@ -133,7 +133,7 @@ class Wiring(Protocol):
         """Start a sandbox that outlives this process."""
 
     def sandbox_status(self) -> Sequence[SandboxInfo]:
-        """Return the sandboxes kept by `drill sandbox up`."""
+        """Return every sandbox of this user that runs, those of runs under way too."""
 
     def sandbox_down(self, name: str) -> Sequence[str]:
         """End the sandbox *name*, or with an empty name all kept ones; return the names."""

@@ -28,30 +28,41 @@ def lint(runbook: Runbook, *, known_alerts: set[str] | None = None) -> tuple[Pro
 
     ``known_alerts`` are the names of the alert rules there are; None: not known, so not judged.
     """
-    page = _Page(runbook, _BREAK.split(runbook.text))
-    found = [problem for check in CHECKS for cell in runbook.cells for problem in check(page, cell)]
+    names = {cell.name: cell for cell in reversed(runbook.cells)}
+    page = _Page(runbook, _BREAK.split(runbook.text), names)
+    ours = [cell for cell in runbook.cells if _is_ours(cell)]
+    found = [problem for check in CHECKS for cell in ours for problem in check(page, cell)]
+    found += [problem for cell in runbook.cells for problem in _queries(page, cell)]
     found += [*_front(page, known_alerts), *_twice(page)]
     return tuple(sorted(dict.fromkeys(found), key=lambda problem: (problem.line, problem.column)))
 
 
 @dataclass(frozen=True)
 class _Page:
-    """The runbook with its lines, to make problems with a place."""
+    """The runbook with its lines, to make problems with a place, and its cells by name."""
 
     runbook: Runbook
     lines: list[str]
+    names: dict[str, Cell]
 
-    def problem(self, line: int, what: str, message: str, hint: str = "") -> Problem:
-        """Make a problem at the first *what* in *line* (from 1), or at the line's first character."""
+    def problem(self, line: int, what: str | re.Pattern[str], message: str, hint: str = "") -> Problem:
+        """Make a problem at the first *what* in *line* (from 1), at the line's text when it is not in it."""
         source = self.lines[line - 1] if 0 < line <= len(self.lines) else ""
-        column = max(0, source.find(what)) if what else len(source) - len(source.lstrip())
-        width = len(what) if what and what in source else len(source.strip())
+        pattern = re.escape(what) if isinstance(what, str) else what
+        found = re.search(pattern, source) if what else None
+        column = found.start() if found else len(source) - len(source.lstrip())
+        width = len(found[0]) if found else len(source.strip())
         return Problem(self.runbook.file, line, column + 1, message, hint, source, max(1, width))
 
     def of(self, cell: Cell, key: str, message: str, hint: str = "") -> Problem:
         """Make a problem at the attribute *key* of *cell*'s fence, at the whole fence when it has none."""
         what = f"{key}={cell.attributes[key]}" if key in cell.attributes else ""
         return self.problem(cell.line, what, message, hint)
+
+
+def _is_ours(cell: Cell) -> bool:
+    """Is the fence written for drill or Runme? Other tools (Hugo, Pandoc) put their own words into braces."""
+    return any(key in KNOWN or did_you_mean(key[:80], KNOWN).startswith("did") for key in cell.attributes)
 
 
 def _attributes(page: _Page, cell: Cell) -> Iterator[Problem]:
@@ -67,7 +78,8 @@ def _values(page: _Page, cell: Cell) -> Iterator[Problem]:
     info = fence.strip().lstrip("`~>-+* ")
     if "{" in info:
         for piece in split_info(info)[2]:
-            yield page.problem(cell.line, piece, f"'{piece}' is no key=value", "a value ends at the first space")
+            place = re.compile(rf"(?<=[\s{{]){re.escape(piece)}")
+            yield page.problem(cell.line, place, f"'{piece}' is no key=value", "a value ends at the first space")
     for key, value in cell.attributes.items():
         if re.search(r"[\s\"'{}]", value):
             yield page.of(cell, key, f"the value of '{key}' has a space, a quote or a brace in it", hint)
@@ -104,9 +116,8 @@ def _expectation(page: _Page, cell: Cell) -> Iterator[Problem]:
     if expect is not None and not EXPECTATION.fullmatch(expect):
         hint = "write a comparison like <0.5 or >=1, or empty, nonempty, exit=0"
         yield page.of(cell, "expect", f"'{expect}' is not an expectation", hint)
-    elif expect is not None and expect.startswith("exit=") == (cell.kind == "promql"):
-        hint = "a query has no exit code" if cell.kind == "promql" else "a shell's cell is judged by exit=0"
-        yield page.of(cell, "expect", f"'{expect}' cannot be expected of a {cell.kind} cell", hint)
+    elif expect is not None and expect.startswith("exit=") and cell.kind == "promql":
+        yield page.of(cell, "expect", f"'{expect}' cannot be expected of a query", "a query has no exit code")
 
 
 def _names(page: _Page, cell: Cell) -> Iterator[Problem]:
@@ -114,7 +125,7 @@ def _names(page: _Page, cell: Cell) -> Iterator[Problem]:
         name = cell.attributes.get(key)
         if name is None:
             continue
-        other = page.runbook.cell(name)
+        other = page.names.get(name)
         if other is None:
             hint = did_you_mean(name[:80], (one.name for one in page.runbook.cells if "name" in one.attributes))
             yield page.of(cell, key, f"{what}={name}: no cell is called '{name}'", hint)
@@ -137,7 +148,7 @@ def _queries(page: _Page, cell: Cell) -> Iterator[Problem]:
 
 
 CHECKS: tuple[Callable[[_Page, Cell], Iterator[Problem]], ...] = (
-    _attributes, _values, _tags, _durations, _expectation, _names, _queries,
+    _attributes, _values, _tags, _durations, _expectation, _names,
 )  # fmt: skip
 
 

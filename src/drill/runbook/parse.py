@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 
@@ -80,8 +81,12 @@ class _Reader:
         self.cells: list[Cell] = []
         self.steps: list[HumanStep] = []
         self._similarity = ""
+        self._numbers: Counter[str] = Counter()
+        self._taken: set[str] = set()
+        """Names the author gave, anywhere in the file."""
 
     def read(self, tokens: list[Token]) -> None:
+        self._taken = {split_info(token.info)[1].get("name", "") for token in tokens if token.type == "fence"}
         for before, token in zip([None, *tokens], tokens, strict=False):
             if token.type in ("fence", "code_block"):
                 self._code(token)
@@ -129,11 +134,10 @@ class _Reader:
 
     def _made_up_name(self) -> str:
         slug = re.sub(r"[^a-z0-9]+", "-", self._section.lower()).strip("-") or "cell"
-        taken = {cell.name for cell in self.cells}
-        number = 1 + sum(cell.section == self._section for cell in self.cells)
-        while f"{slug}-{number}" in taken:
-            number += 1
-        return f"{slug}-{number}"
+        self._numbers[slug] += 1
+        while f"{slug}-{self._numbers[slug]}" in self._taken:
+            self._numbers[slug] += 1
+        return f"{slug}-{self._numbers[slug]}"
 
 
 def _first_line(token: Token) -> int:
@@ -148,7 +152,7 @@ def _tag(attributes: dict[str, str]) -> Tag | None:
 
 def _with_text(sections: list[Section], lines: list[str]) -> Iterator[Section]:
     ends = [section.line - 1 for section in sections[1:]] + [len(lines)]
-    for section, end in zip(sections, ends, strict=True):
+    for section, end in zip(sections, ends, strict=False):
         yield section.with_(text="\n".join(lines[section.line : end]).strip("\n"))
 
 

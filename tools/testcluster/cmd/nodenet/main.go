@@ -47,7 +47,7 @@ func main() {
 		if err := s.follow(context.Background()); err != nil {
 			log.Print(err)
 		}
-		time.Sleep(time.Second)
+		time.Sleep(time.Second / 2)
 	}
 }
 
@@ -93,9 +93,14 @@ func (s settings) watch(ctx context.Context) (io.ReadCloser, error) {
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(ca)
+	// Short: a first packet sent before kube-proxy knows the service's address is lost, and so are its repetitions.
+	dialer := net.Dialer{Timeout: 2 * time.Second}
 	client := http.Client{Transport: &http.Transport{
-		TLSClientConfig:   &tls.Config{RootCAs: pool},
-		DisableKeepAlives: true,
+		TLSClientConfig:       &tls.Config{RootCAs: pool},
+		DialContext:           dialer.DialContext,
+		TLSHandshakeTimeout:   5 * time.Second,
+		ResponseHeaderTimeout: 10 * time.Second,
+		DisableKeepAlives:     true,
 	}}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.server+"/api/v1/nodes?watch=1&timeoutSeconds=1800", nil)
 	if err != nil {
