@@ -14,6 +14,8 @@ from drill.faults.registry import parameter_models
 from drill.scenario.loader import load
 
 COUNT = 1000
+ROUNDS = 3
+"""The best round counts: the others measure what else the machine does."""
 SCENARIO = """\
 apiVersion: drill/v1
 kind: Scenario
@@ -60,9 +62,11 @@ def main() -> None:
         paths = [Path(folder) / f"bench-{number}.yaml" for number in range(COUNT)]
         for number, path in enumerate(paths):
             path.write_text(SCENARIO.replace("NUMBER", str(number)))
-        started = time.perf_counter()
-        wrong = [path for path in paths if load(path, faults=faults, placeholders=True).problems]
-        took = time.perf_counter() - started
+        took = float("inf")
+        for _ in range(ROUNDS):
+            started = time.perf_counter()
+            wrong = [path for path in paths if load(path, faults=faults, placeholders=True).problems]
+            took = min(took, time.perf_counter() - started)
     if wrong:
         raise SystemExit(f"{len(wrong)} of the files have problems: the figure would mean nothing")
     print(f"validate {COUNT} files: {took:.2f} s")

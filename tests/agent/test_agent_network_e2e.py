@@ -96,7 +96,7 @@ def test_agent_and_guard_killed_together_the_kernel_ends_the_effect(
     assert holder.ended_silently()
     until(lambda: not case.affected(lab) and lab.get()[0] == 200, TTL + 1.5)
     removed = lab.clear()["removed"]
-    assert any("nft table drill_" in what for what in removed)
+    assert any(" drill_" in what for what in removed)
     assert lab.clear()["removed"] == []
     assert lab.snapshot() == before
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,9 +29,12 @@ CODES = ("200", "500", "503", "504")
 SERVICES = {"checkout": 20.0, "payment": 10.0, "cart": 10.0, "catalog": 10.0, "recommendations": 10.0}
 CALLED = ("payment", "cart", "catalog")
 REPLICAS = 3
-QUICK, SLOW = 0.05, 1.0
+QUICK, HALF_SLOW, SLOW = 0.05, 0.5, 1.0
 VARIABLES = {"SERVICE": "checkout", "NAMESPACE": "shop", "DEPENDENCY": "payment"}
 JUDGED = [cell for cell in ALL_CELLS if cell.language == "promql" and "expect" in cell.attributes]
+INSIDE = next(cell for cell in ALL_CELLS if str(cell) == "latency-spike/inside-share")
+ASKED = [*JUDGED, replace(INSIDE, attributes={**INSIDE.attributes, "expect": "<0.3"})]
+"""Also the one figure that people judge: latency-spike says that below 0.3 the time is lost on the way."""
 
 
 @dataclass
@@ -116,10 +119,13 @@ def network_latency() -> World:
 
 
 def cpu_stress() -> World:
-    """Both clocks see it: requests wait for a CPU inside the service."""
+    """Both clocks see it: requests wait for a CPU inside the service, and some before it takes them in.
+
+    The second was learnt from the real fault in the sandbox: the time lost on the way grows there too.
+    """
     world = latency_spike()
     for index in range(REPLICAS):
-        world.replica("checkout", index, SLOW, {"200": served("checkout")})
+        world.replica("checkout", index, HALF_SLOW, {"200": served("checkout")})
         pod = f'{{namespace="shop",pod="checkout-{index}",container="main"}}'
         world.count(f"container_cpu_cfs_throttled_periods_total{pod}", 0.1, 9)
         world.count(f"container_cpu_usage_seconds_total{pod}", 0.1, 0.2)
@@ -247,7 +253,7 @@ def answers(world: str) -> dict[str, bool]:
                 "eval_time": f"{int(END)}s",
                 "exp_samples": [{"labels": "{}", "value": 7 + index}],
             }
-            for index, cell in enumerate(JUDGED)
+            for index, cell in enumerate(ASKED)
         ]
         test = {"interval": f"{int(SCRAPE)}s", "input_series": series, "promql_expr_test": asked}
         file = Path(folder, "test.yaml")
@@ -260,19 +266,18 @@ def answers(world: str) -> dict[str, bool]:
 def read(output: str) -> dict[str, bool]:
     """No cell's answer is 7 or more, so promtool prints what it got for each, beside the number that names it."""
     pairs = re.findall(r"exp:\s*\{\} ([0-9.E+]+)\s*got:\s*\{\} ([01])E\+00", output)
-    found = {str(JUDGED[int(float(number)) - 7]): got == "1" for number, got in pairs}
-    assert set(found) == {str(cell) for cell in JUDGED}, output[-3000:]
+    found = {str(ASKED[int(float(number)) - 7]): got == "1" for number, got in pairs}
+    assert set(found) == {str(cell) for cell in ASKED}, output[-3000:]
     return found
 
 
 def not_well(world: str, runbook: str) -> set[str]:
-    return {
-        name.split("/")[1] for name, well in answers(world).items() if not well and name.startswith(f"{runbook}/")
-    }
+    said = answers(world)
+    return {cell.name for cell in JUDGED if cell.runbook == runbook and not said[str(cell)]}
 
 
 def test_in_a_healthy_shop_every_cell_is_well() -> None:
-    assert all(answers("healthy").values()), [name for name, well in answers("healthy").items() if not well]
+    assert [str(cell) for cell in JUDGED if not answers("healthy")[str(cell)]] == []
 
 
 @pytest.mark.parametrize("cell", JUDGED, ids=str)
@@ -287,7 +292,7 @@ def test_every_cell_finds_something_in_some_world(cell: Cell) -> None:
         ("latency_spike", "latency-spike", {"burning", "on-the-way"}),
         ("latency_spike", "cpu-saturation", {"burning"}),
         ("network_latency", "latency-spike", {"burning", "on-the-way", "others"}),
-        ("cpu_stress", "latency-spike", {"burning"}),
+        ("cpu_stress", "latency-spike", {"burning", "on-the-way"}),
         ("cpu_stress", "cpu-saturation", {"burning", "throttled"}),
         ("heavier_requests", "latency-spike", {"burning", "cpu-per-request-factor"}),
         ("heavier_requests", "cpu-saturation", {"burning", "cpu-per-request-factor"}),
@@ -314,3 +319,11 @@ def test_every_cell_finds_something_in_some_world(cell: Cell) -> None:
 )
 def test_a_fault_shows_where_the_runbook_says(world: str, runbook: str, found: set[str]) -> None:
     assert not_well(world, runbook) == found
+
+
+@pytest.mark.parametrize(
+    ("world", "on_the_way"),
+    [("latency_spike", True), ("network_latency", True), ("cpu_stress", False), ("heavier_requests", False)],
+)
+def test_the_share_inside_tells_a_slow_way_from_a_slow_service(world: str, on_the_way: bool) -> None:
+    assert answers(world)[str(INSIDE)] == on_the_way

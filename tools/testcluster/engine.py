@@ -82,14 +82,13 @@ def start(engine: Engine, data: Path, runtime: Path, steps: Steps) -> None:
             _make_network(engine)
 
 
-def stop(engine: Engine, data: Path, steps: Steps) -> None:
-    """Stop the private engine and take away what it and its containers left behind."""
+def stop(data: Path, steps: Steps) -> None:
+    """Stop the private engine, which has no container left, and take away what it and they left behind."""
     with steps.step("Stop the private container engine") as step:
         found = pid()
         if found is None:
             step.outcome = "it does not run"
         else:
-            _empty(engine)
             os.kill(found, signal.SIGTERM)
             wait_for(lambda: not processes.alive(found), what="the end of dockerd", timeout=_STOP_S)
         leave_nothing(data)
@@ -176,14 +175,6 @@ def _make_network(engine: Engine) -> None:
         f"--gateway={subnet[1]}", f"--opt=com.docker.network.bridge.name={BRIDGE}",
         "--opt=com.docker.network.bridge.enable_ip_masquerade=false", NETWORK,
     )  # fmt: skip
-
-
-def _empty(engine: Engine) -> None:
-    containers = engine.docker("ps", "-aq").split()
-    if containers:
-        engine.docker("rm", "-fv", *containers, timeout=_LOAD_S)
-    if succeeds(["docker", "network", "inspect", NETWORK], env=engine.environment):
-        engine.docker("network", "rm", NETWORK)
 
 
 def _mounts_below(folder: Path) -> Iterable[str]:

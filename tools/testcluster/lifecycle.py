@@ -5,6 +5,7 @@ Owns the order alone; what a step does stands in its own module.
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ from testcluster.cache import Cache, user_cache
 from testcluster.kind import Cluster
 from testcluster.nodeimage import NodeImage, Parts
 from testcluster.steps import Failed, Missing, Steps
+
+
+_RECORD = engine.STATE / "programs.json"
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ def up(options: Options, steps: Steps) -> Cluster:
     parts, image = build(steps)
     private = engine.private(parts.debian)
     engine.start(private, engine_data(), parts.programs["parts"], steps)
+    _record(parts)
     if not private.has_image(image.ref):
         with steps.step("Load the node image"):
             private.load(image.archive)
@@ -86,28 +91,27 @@ def down(options: Options, steps: Steps) -> None:
     if existing is not None:
         kind.delete(_cluster(existing, options.name, _kind_only(steps)), steps)
         return
-    unpacked = debian.obtain(cache(), steps)
-    private = engine.private(unpacked)
-    if engine.pid() is not None:
-        cluster = _cluster(private, options.name, _kind_only(steps, unpacked))
+    recorded = _recorded() if engine.pid() is not None else None
+    if recorded is not None:
+        cluster = _cluster(engine.private(recorded.debian), options.name, recorded)
         uml.stop(cluster, steps)
         kind.delete(cluster, steps)
-        if private.docker("ps", "-aq").strip():
+        if cluster.engine.docker("ps", "-aq").strip():
             steps.say("  other clusters run: the engine stays")
             return
-    engine.stop(private, engine_data(), steps)
+    engine.stop(engine_data(), steps)
 
 
 def find(options: Options, steps: Steps) -> Cluster:
     """The running cluster of this name. Raises Failed if there is none."""
     existing = engine.running()
+    recorded = _recorded() if existing is None and engine.pid() is not None else None
     if existing is not None:
         cluster = _cluster(existing, options.name, _kind_only(steps))
-    elif engine.pid() is None:
-        raise Failed("no test cluster runs here: `python -m testcluster up` starts one")
+    elif recorded is not None:
+        cluster = _cluster(engine.private(recorded.debian), options.name, recorded)
     else:
-        unpacked = debian.obtain(cache(), steps)
-        cluster = _cluster(engine.private(unpacked), options.name, _kind_only(steps, unpacked))
+        raise Failed("no test cluster runs here: `python -m testcluster up` starts one")
     if not cluster.exists():
         raise Failed(f"there is no test cluster {options.name}: `python -m testcluster up --name {options.name}`")
     return cluster
@@ -138,10 +142,24 @@ def _finish(cluster: Cluster, options: Options, steps: Steps) -> Cluster:
     return cluster
 
 
-def _kind_only(steps: Steps, unpacked: Path | None = None) -> Parts:
-    """kind and kubectl alone; a kind or kubectl that the user has is good enough beside a Docker of the user's."""
+def _kind_only(steps: Steps) -> Parts:
+    """kind and kubectl alone, which is all that a Docker of the user's needs beside it."""
     wanted = [each for each in gobuild.cluster_builds() if each.name in ("kind", "kube")]
-    return Parts({each.name: gobuild.obtain(each, cache(), steps) for each in wanted}, unpacked or Path("/"))
+    return Parts({each.name: gobuild.obtain(each, cache(), steps) for each in wanted}, Path("/"))
+
+
+def _record(parts: Parts) -> None:
+    """Keep what the running cluster was started with: by the time it is stopped the pins may be others."""
+    content = {"debian": str(parts.debian), "programs": {name: str(path) for name, path in parts.programs.items()}}
+    _RECORD.write_text(json.dumps(content))
+
+
+def _recorded() -> Parts | None:
+    try:
+        content = json.loads(_RECORD.read_text())
+    except OSError:
+        return None
+    return Parts({name: Path(path) for name, path in content["programs"].items()}, Path(content["debian"]))
 
 
 def _cluster(on: engine.Engine, name: str, parts: Parts) -> Cluster:

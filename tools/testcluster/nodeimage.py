@@ -20,9 +20,9 @@ from testcluster.steps import Steps, run
 from testcluster.versions import HERE, SUITE, kubernetes
 
 PACKAGES = (
-    "ca-certificates", "conntrack", "containerd", "containernetworking-plugins", "dbus", "ethtool", "hostname",
-    "iproute2", "iptables", "iputils-ping", "kmod", "mount", "nftables", "procps", "runc", "socat", "systemd",
-    "systemd-sysv", "util-linux",
+    "busybox", "ca-certificates", "conntrack", "containerd", "containernetworking-plugins", "dbus",
+    "ethtool", "hostname", "iproute2", "iptables", "iputils-ping", "kmod", "mount", "nftables", "procps", "runc", "socat",
+    "systemd", "systemd-sysv", "util-linux",
 )  # fmt: skip
 SMOKE_REF = "drill.dev/testcluster-smoke:1"
 _LEFT_OUT = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*")
@@ -135,7 +135,7 @@ def _assemble(out: Path, ref: str, rootfs: Path, parts: Parts) -> None:
         "Env": [archive.PATH, "container=docker"],
     }
     archive.write(out / "node.tar", [Image(ref, [base, ours], config)])
-    _smoke(out / "smoke.tar", work, rootfs, parts)
+    _smoke(out / "smoke.tar", work, rootfs)
     shutil.rmtree(work)
 
 
@@ -221,11 +221,10 @@ def _units(units: Path) -> None:
         trees.link(units / name, "/dev/null")
 
 
-def _smoke(out: Path, work: Path, rootfs: Path, parts: Parts) -> None:
+def _smoke(out: Path, work: Path, rootfs: Path) -> None:
     """Busybox, and the real tc: enough to serve, to ask and to delay."""
     tree = work / "smoke"
-    trees.closure(rootfs, ["/usr/sbin/tc"], tree)
-    trees.install(parts.debian / "bin/busybox", tree / "usr/bin/busybox")
+    trees.closure(rootfs, ["/usr/sbin/tc", "/usr/bin/busybox"], tree)
     for applet in ("cat", "hostname", "httpd", "ls", "nslookup", "ping", "sh", "sleep", "wget"):
         trees.link(tree / "usr/bin" / applet, "busybox")
     for folder in ("etc", "tmp", "www"):

@@ -136,9 +136,7 @@ def _shape(kind: type[Shaped], spec: Packet, modules: str) -> None:
     try:
         fault.apply()
     except CannotApply as error:
-        raise CannotApply(
-            f"the kernel has no {modules}, or nothing that selects packets for it: {error}"
-        ) from error
+        raise CannotApply(f"the kernel lacks {modules}, or cannot select packets: {error}") from error
 
 
 def _table(kind: str, hook: str, rule: str) -> Table:

@@ -1,8 +1,8 @@
 """Sets of ports with timeouts on kernels whose nf_tables knows no IPv4, or that have none: the older ipset.
 
 Only what a shaped fault needs: one set per injection with one port in it, which expires by itself like an element
-of an nftables set does. tc asks the set through its ``ipset`` match. Spoken over netlink, since the ipset program is
-rarely installed. Numbers are those of linux/netfilter/ipset/ip_set.h.
+of an nftables set does. tc asks the set through its ``ipset`` match. Spoken over netlink, since the ipset program
+is rarely installed. Numbers are those of linux/netfilter/ipset/ip_set.h.
 """
 
 from __future__ import annotations

@@ -20,6 +20,10 @@ FAMILIES = ("inet", "ip")
 """Of tables: both IP versions, or only IPv4 on kernels without CONFIG_NF_TABLES_INET."""
 
 
+NO_TABLES = "cache initialization failed: Invalid argument"
+"""What nft says where the kernel has no nf_tables at all."""
+
+
 def table_name(injection: str) -> str:
     """Return the name of *injection*'s table: readable, and different for different ids."""
     readable = re.sub(r"[^A-Za-z0-9]", "_", injection)[:40]
@@ -28,7 +32,13 @@ def table_name(injection: str) -> str:
 
 def drill_tables() -> list[str]:
     """Return all tables of drill's in this namespace as ``FAMILY NAME``. Raises CommandFailed."""
-    rows = (line.split() for line in run("nft", "list", "tables").splitlines())
+    try:
+        listed = run("nft", "list", "tables")
+    except CommandFailed as error:
+        if NO_TABLES in str(error):
+            return []
+        raise
+    rows = (line.split() for line in listed.splitlines())
     ours = (row for row in rows if row[1] in FAMILIES and row[2].startswith(PREFIX))
     return [f"{row[1]} {row[2]}" for row in ours]
 
@@ -127,8 +137,8 @@ class Table:
         try:
             delete_table(self.full)
         except CommandFailed as error:
-            return [f"nft table {self.name}: {error}"]
-        return [f"nft table {self.name}"] if self.full in drill_tables() else []
+            return [f"nft table {self.full}: {error}"]
+        return [f"nft table {self.full}"] if self.full in drill_tables() else []
 
 
 def chain(name: str, hook: str, rules: Sequence[str] | str, *, kind: str = "filter") -> str:

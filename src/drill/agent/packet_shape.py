@@ -1,8 +1,8 @@
 """Packets delayed, lost or shaped by a kernel qdisc: netem and htb.
 
 A qdisc acts on what leaves. For ``ingress`` that means the replica's answers, for ``egress`` its own requests.
-Only packets that a set with a timeout selects get into our class (``shaped_selection``): when nobody refreshes it, the
-qdisc stays but is empty. Everything else takes the bands it always took.
+Only packets that a set with a timeout selects get into our class (``shaped_selection``): when nobody refreshes it,
+the qdisc stays but is empty. Everything else takes the bands it always took.
 """
 
 from __future__ import annotations

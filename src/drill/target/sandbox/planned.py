@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ ABILITIES_WITHIN_S = 20.0
 
 def planned_facts(spec: SandboxSpec) -> Facts:
     """Return the facts of a sandbox that *spec* would start. Raises Unavailable when abilities cannot be tried."""
-    trial = cgroups.create(f"trial-{os.getpid()}", ["trial"])
+    trial = cgroups.create(f"trial-{secrets.token_hex(4)}", ["trial"])
     limits = dict(trial.missing)
     try:
         tried = _tried_abilities(trial.directories("trial"))

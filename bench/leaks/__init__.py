@@ -1,0 +1,1 @@
+"""Kills drill at random points, fault by fault, and looks for anything that stays: ``python -m bench.leaks``."""
