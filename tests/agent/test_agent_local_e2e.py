@@ -154,10 +154,10 @@ def test_memory_is_taken_and_given_back(replica: Replica, hold: Any, until: Any)
 def test_oom_kills_the_replica_again_after_it_is_back(replica: Replica, hold: Any, until: Any) -> None:
     holder = hold({"kind": "memory", "size_bytes": LIMIT * 3 // 2, "oom": True}, *replica.options(), ttl=TTL)
     holder.event("applied")
-    assert replica.process.wait(10) == -signal.SIGKILL
+    assert replica.process.wait(20) == -signal.SIGKILL
     until(lambda: not members(replica), 5)
     replica.start()
-    assert replica.process.wait(15) == -signal.SIGKILL
+    assert replica.process.wait(20) == -signal.SIGKILL
     until(lambda: not members(replica), 5)
     holder.hang_up()
     reverted = holder.event("reverted")

@@ -144,9 +144,7 @@ def _watch(command: list[str], cwd: Path, env: dict[str, str], report: Callable[
     lines: list[str] = []
     with subprocess.Popen(command, cwd=cwd, env=env, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        finished = 0
-        for line in process.stderr:
-            finished += 1
+        for finished, line in enumerate(process.stderr, start=1):
             report(finished)
             if not _PACKAGE.fullmatch(line):
                 lines.append(line)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from testcluster.cache import Cache, user_cache
 from testcluster.kind import Cluster
 from testcluster.nodeimage import NodeImage, Parts
 from testcluster.steps import Failed, Missing, Steps
-
 
 _RECORD = engine.STATE / "programs.json"
 
@@ -96,6 +96,7 @@ def down(options: Options, steps: Steps) -> None:
         cluster = _cluster(engine.private(recorded.debian), options.name, recorded)
         uml.stop(cluster, steps)
         kind.delete(cluster, steps)
+        shutil.rmtree(cluster.state, ignore_errors=True)
         if cluster.engine.docker("ps", "-aq").strip():
             steps.say("  other clusters run: the engine stays")
             return

@@ -21,8 +21,8 @@ from testcluster.versions import HERE, SUITE, kubernetes
 
 PACKAGES = (
     "busybox", "ca-certificates", "conntrack", "containerd", "containernetworking-plugins", "dbus",
-    "ethtool", "hostname", "iproute2", "iptables", "iputils-ping", "kmod", "mount", "nftables", "procps", "runc", "socat",
-    "systemd", "systemd-sysv", "util-linux",
+    "ethtool", "hostname", "iproute2", "iptables", "iputils-ping", "kmod", "mount", "nftables", "procps",
+    "runc", "socat", "systemd", "systemd-sysv", "util-linux",
 )  # fmt: skip
 SMOKE_REF = "drill.dev/testcluster-smoke:1"
 _LEFT_OUT = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*")

@@ -24,6 +24,9 @@ def _parser() -> argparse.ArgumentParser:
     abilities.add_argument("--stress-ng", default="", metavar="PATH")
     snapshot = commands.add_parser("snapshot", help="print everything faults may change")
     clear = commands.add_parser("clear", help="remove everything of drill's")
+    clear.add_argument("--id", default="", help="only the fault of this injection")
+    clear.add_argument("--kind", default="", help="and only what a fault of this kind (of its spec) can leave")
+    clear.add_argument("--oom-score", default="", help="the oom_score_adj the replica's processes should have")
     for sub in (hold, abilities, snapshot, clear):
         sub.add_argument("--netns", default="", metavar="PATH", help="network namespace to enter")
         sub.add_argument("--pid", type=int, default=0, help="main process of the replica")
@@ -95,10 +98,15 @@ def _snapshot(options: argparse.Namespace) -> int:
 
 
 def _clear(options: argparse.Namespace) -> int:
-    from drill.agent.clear import clear
+    from drill.agent.clear import Only, clear
 
     removed, remains = clear(
-        options.netns, pid=options.pid, root=options.root, path=options.path, directories=_cgroups(options)
+        options.netns,
+        pid=options.pid,
+        root=options.root,
+        path=options.path,
+        directories=_cgroups(options),
+        only=Only(options.id, options.kind, options.oom_score),
     )
     print(json.dumps({"removed": removed, "remains": remains}))
     return LEFT if remains else 0

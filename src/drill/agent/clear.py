@@ -1,7 +1,8 @@
 """Removing everything of drill's from a replica, without knowing what was done: after a crash, by ``recover``.
 
 Ends agents that still hold something there, then what they would have undone. Doing it twice is harmless, and what
-is not drill's is never touched: tables are known by name, qdiscs by handle, processes by their mark.
+is not drill's is never touched: tables are known by name, qdiscs by handle, processes by their mark. With ``Only``
+nothing of another injection at the same replica is touched either.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from drill.agent import cgroups, ipset, tc
@@ -18,10 +20,30 @@ from drill.agent.disk import fillers, open_inside, remove_fillers
 from drill.agent.errors import CannotApply
 from drill.agent.kernel import command_line, enter_namespace, parent_of, process_state
 from drill.agent.marks import is_ours
-from drill.agent.nft import PREFIX, delete_table, drill_tables
+from drill.agent.memory import forget_first_choice
+from drill.agent.nft import PREFIX, delete_table, drill_tables, table_name
 from drill.agent.pause import continue_all, replica_processes
 
 AGENT_END_S = 3.0
+
+
+@dataclass(frozen=True)
+class Only:
+    """One fault whose agent died without a word: its injection's id and the kind of its spec; empty: everything.
+
+    ``oom_score`` is the oom_score_adj the replica's processes should have, where the caller knows it.
+    """
+
+    id: str = ""
+    kind: str = ""
+    oom_score: str = ""
+
+    def may_have(self, *kinds: str) -> bool:
+        """True when a fault of one of *kinds* is to be cleared."""
+        return not self.kind or self.kind in kinds
+
+
+EVERYTHING = Only()
 
 
 class _Clearing:
@@ -41,22 +63,27 @@ class _Clearing:
         self.remains += remains
 
 
-def clear(netns: str, *, pid: int, root: str, path: str, directories: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Remove everything of drill's and return what was removed and what remains."""
+def clear(
+    netns: str, *, pid: int, root: str, path: str, directories: Sequence[str], only: Only = EVERYTHING
+) -> tuple[list[str], list[str]]:
+    """Remove everything of drill's, or of *only* one fault; return what was removed and what remains."""
     clearing = _Clearing()
-    places = [("--netns", netns), ("--pid", str(pid or ""))] + [
-        ("--cgroup", directory) for directory in directories
-    ]
-    clearing.step("agents", lambda: _agents({place for place in places if place[1]}))
+    places = {("--netns", netns), ("--pid", str(pid or "")), *(("--cgroup", name) for name in directories)}
+    clearing.step("agents", lambda: _agents({place for place in places if place[1]}, only.id))
     if netns:
         enter_namespace(netns)
-        clearing.step("nft tables", _tables)
-        clearing.step("qdiscs", lambda: (tc.remove_ours(), tc.left()))
-        clearing.step("ipsets", _sets)
-    clearing.step("processes", lambda: _children(netns, directories))
-    if pid or directories:
+        if only.may_have("packet", "http"):
+            clearing.step("nft tables", lambda: _tables(only.id))
+        if only.may_have("packet"):
+            clearing.step("qdiscs", lambda: (tc.remove_ours(), tc.left()))
+            clearing.step("ipsets", _sets)
+    if only.may_have("http", "cpu", "memory"):
+        clearing.step("processes", lambda: _children(netns, directories, only))
+    if only.may_have("memory"):
+        clearing.step("scores", lambda: (forget_first_choice(directories, only.oom_score), []))
+    if only.may_have("pause") and (pid or directories):
         clearing.step("stopped processes", lambda: _stopped(pid, directories))
-    if path:
+    if only.may_have("disk") and path:
         clearing.step("files", lambda: _files(root, path))
     return clearing.removed, clearing.remains
 
@@ -68,10 +95,12 @@ def _processes() -> list[int]:
     ]
 
 
-def _holds_at(pid: int, places: set[tuple[str, str]]) -> bool:
-    """True when *pid* is an agent that holds a fault at one of *places*, given as option and value."""
+def _holds_at(pid: int, places: set[tuple[str, str]], injection: str) -> bool:
+    """True when *pid* is an agent that holds a fault (of *injection*) at one of *places* (option and value)."""
     words = command_line(pid)
     if "hold" not in words or not any("drill.agent" in word or "drill/agent" in word for word in words[:8]):
+        return False
+    if injection and injection not in words and f"--id={injection}" not in words:
         return False
     option = ""
     for word in words:
@@ -82,13 +111,14 @@ def _holds_at(pid: int, places: set[tuple[str, str]]) -> bool:
     return False
 
 
-def _agents(places: set[tuple[str, str]]) -> tuple[list[str], list[str]]:
-    found = {pid for pid in _processes() if _holds_at(pid, places)}
+def _agents(places: set[tuple[str, str]], injection: str) -> tuple[list[str], list[str]]:
+    found = {pid for pid in _processes() if _holds_at(pid, places, injection)}
     agents = sorted(pid for pid in found if parent_of(pid) not in found)  # its guard and worker end with it
     for number, patience in ((signal.SIGTERM, AGENT_END_S), (signal.SIGKILL, AGENT_END_S)):
         for pid in agents:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+                # One that somebody has stopped will never hear a SIGTERM.
+                os.kill(pid, signal.SIGKILL if process_state(pid) == "T" else number)
         if _all_ended(agents, patience):
             break
     alive = [f"agent {pid}" for pid in agents if _lives(pid)]
@@ -108,11 +138,15 @@ def _all_ended(pids: Sequence[int], seconds: float) -> bool:
     return True
 
 
-def _tables() -> tuple[list[str], list[str]]:
-    names = drill_tables()
+def _tables(injection: str) -> tuple[list[str], list[str]]:
+    names = _tables_of(injection)
     for name in names:
         delete_table(name)
-    return [f"nft table {name}" for name in names], [f"nft table {name}" for name in drill_tables()]
+    return [f"nft table {name}" for name in names], [f"nft table {name}" for name in _tables_of(injection)]
+
+
+def _tables_of(injection: str) -> list[str]:
+    return [name for name in drill_tables() if not injection or name.endswith(f" {table_name(injection)}")]
 
 
 def _sets() -> tuple[list[str], list[str]]:
@@ -122,9 +156,13 @@ def _sets() -> tuple[list[str], list[str]]:
     return [f"ipset {name}" for name in names], [f"ipset {name}" for name in ipset.names(PREFIX)]
 
 
-def _children(netns: str, directories: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Kill marked processes (stress-ng, Envoy) in the cgroups and in the network namespace."""
-    inside = set(cgroups.members(directories[:1]))
+def _children(netns: str, directories: Sequence[str], only: Only) -> tuple[list[str], list[str]]:
+    """Kill marked processes (stress-ng, Envoy) in the cgroups and in the network namespace.
+
+    stress-ng's workers lose the injection's name with their environment: of one fault, all of its kind's place go.
+    """
+    inside = set(cgroups.members(directories[:1])) if only.may_have("cpu", "memory") else set()
+    netns = netns if only.may_have("http") else ""
     own = _identity("/proc/self/ns/net") if netns else None
     found = []
     for pid in _processes():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from drill.agent import cgroups
@@ -51,12 +51,15 @@ class MemoryHog(Held):
         self.stress: Child | None = None
         self.program = ""
         self.limit = 0
+        self.cgroups: tuple[str, ...] = ()
+        """Only the one that limits memory: with version 1, stress-ng stays out of the replica's CPU quota."""
 
     def prepare(self) -> None:
         """Refuse sizes that would hurt more than the replica."""
         self.program = find_stress_ng(self.site.stress_ng)
         cgroups.require_joinable(self.site.cgroups)
         self.limit = cgroups.memory_limit(self.site.cgroups)
+        self.cgroups = (cgroups.find(self.site.cgroups, cgroups.MEMORY_LIMITS)[0],)
         size, available = self.spec.size_bytes, cgroups.memory_available()
         if size < 1 << 20:
             raise CannotApply(f"{size} bytes are too few to matter: at least 1 MiB")
@@ -75,7 +78,7 @@ class MemoryHog(Held):
         what = ("--vm", "1", "--vm-bytes", str(self.spec.size_bytes), "--vm-keep", "--vm-populate")
         how = ("--vm-method", "zero-one", "--vm-hang", str(HANG_S), "--oomable")
         command = stress_command(self.program, self.site, *what, *how)
-        return Child(command, self.site.id, self.site.cgroups, self.in_child)
+        return Child(command, self.site.id, self.cgroups, self.in_child)
 
     def in_child(self) -> None:
         """Do what must be done in stress-ng's process before stress-ng."""
@@ -134,7 +137,7 @@ class OomKiller(MemoryHog):
 
     def victims(self) -> list[int]:
         """Return the replica's processes: those of the cgroup that are not ours."""
-        return [pid for pid in cgroups.members(self.site.cgroups) if not is_ours(pid)]
+        return [pid for pid in cgroups.members(self.cgroups) if not is_ours(pid)]
 
     def prepare(self) -> None:
         """Remember the scores the undo gives back, the guard's undo included."""
@@ -202,3 +205,18 @@ class OomKiller(MemoryHog):
                 if path.read_text().strip() == str(FIRST_CHOICE):
                     path.write_text(self._scores.get(pid, "0"))
         return left
+
+
+def forget_first_choice(directories: Sequence[str], score: str) -> list[str]:
+    """Give the replica's processes that are still the kernel's first choice *score*; return what was done.
+
+    Without *score* nothing is done: only the dead agent knew the old one, and 1000 may well be it.
+    """
+    done = []
+    for pid in cgroups.members(directories) if score else []:
+        path = Path(f"/proc/{pid}/oom_score_adj")
+        with contextlib.suppress(OSError):
+            if path.read_text().strip() == str(FIRST_CHOICE) and not is_ours(pid):
+                path.write_text(score)
+                done.append(f"oom_score_adj of process {pid}")
+    return done

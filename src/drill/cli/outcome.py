@@ -30,9 +30,9 @@ class Outcome:
         return int(self.error.exit_code) if self.error else 0
 
     def json(self) -> Mapping[str, Any]:
-        """Return the content of ``report.json`` and where it is, or what went wrong."""
+        """Return the content of ``report.json`` to the letter, or what went wrong."""
         if self.result is not None:
-            return {**self.result.json(), "run_dir": str(self.result.run_dir)}
+            return self.result.json()
         return {
             "scenario": self.scenario,
             "verdict": "unknown",

@@ -16,10 +16,10 @@ import psutil
 from drill.cli.settings import AbortResult, RecoveredRun, RecoverResult
 from drill.cli.state import abort_marker, live_runs
 from drill.core.actions import describe
-from drill.core.errors import Refused
+from drill.core.errors import Refused, Unavailable, UndoIncomplete
 from drill.journal import events as e
 from drill.journal.journal import read_journal
-from drill.target.sandbox import sweep
+from drill.target.sandbox import Sandbox, running, sweep
 
 ABORT_WITHIN_S = 60.0
 """How long `drill abort` waits for live runs to undo and end."""
@@ -86,10 +86,24 @@ def recover(out: Path, run_dir: Path | None = None) -> RecoverResult:
     A sandbox vanishes with its first process, and its faults with it: what is left to do is to remove
     directories it could not, and to write into the journal that the run was recovered.
     """
-    swept = tuple(sweep())
+    swept = (*sweep(), *_sweep_faults())
     folders = [run_dir] if run_dir else sorted(path.parent for path in out.glob("*/journal.jsonl"))
     runs = [found for folder in folders if (found := _recover_run(folder))]
     return RecoverResult(tuple(runs), swept)
+
+
+def _sweep_faults() -> Iterator[str]:
+    """Clear living sandboxes of what dead runners left in them; yield what was removed."""
+    for name in running():
+        try:
+            removed, remains = Sandbox.attach(name).sweep()
+        except Unavailable:
+            continue  # it is ending, or another version's: its faults end with it
+        yield from (f"{name}: {what}" for what in removed)
+        if remains:
+            raise UndoIncomplete(
+                f"the sandbox {name} still has: {'; '.join(remains)}", hint=f"drill sandbox down {name}"
+            )
 
 
 def _recover_run(folder: Path) -> RecoveredRun | None:

@@ -23,7 +23,7 @@ class Bandwidth:
     params: ClassVar[type[Params]] = BandwidthParams
 
     def backends(self, params: BandwidthParams) -> tuple[Backend, ...]:
-        return (Backend("htb", ("htb",), "kernel qdisc htb"),)
+        return (Backend("htb", ("htb",), "kernel qdisc htb", peers=True),)
 
     def actions(self, params: BandwidthParams, backend: str, site: Site) -> tuple[TimedAction, ...]:
         fault = PacketFault(

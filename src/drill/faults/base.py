@@ -60,6 +60,8 @@ class Backend:
     name: str
     needs: tuple[Ability, ...]
     title: str
+    peers: bool = False
+    """It can be narrowed to the traffic with one peer (``target.peer``)."""
 
 
 @dataclass(frozen=True)

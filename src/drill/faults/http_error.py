@@ -15,7 +15,7 @@ class HttpErrorParams(Params):
     """``with:`` of http-error."""
 
     percent: PercentParam = Field(1.0, gt=0, le=1, description="share of requests that is answered with `status`")
-    status: int = Field(503, ge=400, le=599, description="HTTP status of the answer")
+    status: int = Field(503, ge=500, le=599, description="HTTP status of the answer")
     backend: Literal["auto", "envoy"] = "auto"
 
 
@@ -51,6 +51,5 @@ class HttpError:
         )
 
     def outcome(self, params: HttpErrorParams, backend: str, site: Site) -> Outcome:
-        """Exactly the share asked for; 4xx answers are not the service's failures."""
-        share = params.percent if params.status >= 500 else 0.0
-        return Outcome(failed=(share, share))
+        """Exactly the share asked for."""
+        return Outcome(failed=(params.percent, params.percent))

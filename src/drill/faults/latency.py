@@ -20,8 +20,8 @@ from drill.faults.base import (
 )
 
 BACKENDS = (
-    Backend("netem", ("netem",), "kernel qdisc netem"),
-    Backend("nfqueue", ("nfqueue",), "packets held in user space by NFQUEUE"),
+    Backend("netem", ("netem",), "kernel qdisc netem", peers=True),
+    Backend("nfqueue", ("nfqueue",), "packets held in user space by NFQUEUE", peers=True),
     Backend("envoy", ("envoy",), "requests delayed by an Envoy in front of the port"),
 )
 

@@ -9,9 +9,9 @@ from drill.core.probes import Effect
 from drill.faults.base import Backend, Field, Outcome, Params, PercentParam, Site, TimedAction, forced, hold
 
 BACKENDS = (
-    Backend("netem", ("netem",), "kernel qdisc netem"),
-    Backend("nft", ("nft",), "nftables drops a random share"),
-    Backend("nfqueue", ("nfqueue",), "a user-space queue drops a random share"),
+    Backend("netem", ("netem",), "kernel qdisc netem", peers=True),
+    Backend("nft", ("nft",), "nftables drops a random share", peers=True),
+    Backend("nfqueue", ("nfqueue",), "a user-space queue drops a random share", peers=True),
 )
 SAMPLES = 40
 

@@ -23,7 +23,7 @@ class Partition:
     params: ClassVar[type[Params]] = PartitionParams
 
     def backends(self, params: PartitionParams) -> tuple[Backend, ...]:
-        return (Backend("nft", ("nft",), "nftables drops or rejects"),)
+        return (Backend("nft", ("nft",), "nftables drops or rejects", peers=True),)
 
     def actions(self, params: PartitionParams, backend: str, site: Site) -> tuple[TimedAction, ...]:
         fault = PacketFault(

@@ -78,7 +78,12 @@ def _plan_one(
 ) -> None:
     service = facts.service(injection.target.service)
     assert service is not None  # _complaints has checked it
-    backend, why = choose_backend(fault.backends(params), facts)
+    ways = fault.backends(params)
+    if injection.target.peer and not any(way.peers for way in ways):
+        text = f"fault '{fault.name}' ({', '.join(way.name for way in ways)}) cannot be narrowed to one peer"
+        planned.complaints.append(Complaint((*place, "target", "peer"), text, "leave out `peer`"))
+        return
+    backend, why = choose_backend([way for way in ways if way.peers or not injection.target.peer], facts)
     if backend is None:
         text = f"fault '{fault.name}' cannot be made on {facts.target}: {why}"
         planned.complaints.append(

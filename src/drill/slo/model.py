@@ -44,6 +44,11 @@ class Alerting(Value):
     annotations: dict[str, str] = {}
     page: AlertSettings = AlertSettings()
     ticket: AlertSettings = AlertSettings()
+    log: AlertSettings = AlertSettings()
+    """Sloth's forms do not know it; it is also off where page and ticket are."""
+    no_traffic: bool = True
+    """Whether the service's NoTraffic alert may come from this SLO."""
+    no_traffic_name: str = ""
 
 
 class Slo(Value):

@@ -2,7 +2,8 @@
 
 The connection that asked for a fault is its lease: lines on it are passed to the agent's stdin, and when it
 closes, so does that stdin and the agent reverts. With ``reapply`` the fault follows a restarted container: once
-the main process changed, an agent that lost its hold is replaced.
+the main process changed, an agent that lost its hold is replaced. When agent and guard died together, or are stopped
+together, init clears up behind them: nothing waits for a `drill recover`.
 """
 
 from __future__ import annotations
@@ -13,18 +14,23 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from drill.target.sandbox import children
+from drill.target.sandbox import children, topology
 from drill.target.sandbox.cgroups import Cgroups
 from drill.target.sandbox.children import Children
-from drill.target.sandbox.supervisor import Container
+from drill.target.sandbox.supervisor import Container, is_stopped
 
 REVERT_S = 15.0
 """How long an agent may take to revert before it is killed and cleared up behind."""
 ONCE_S = 20.0
+GUARD_S = 2.0
+"""How long the guard of a dead agent may take to undo and say so."""
+LOOK_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -99,21 +105,38 @@ class Agent:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
 
+    @property
+    def ended(self) -> bool:
+        """True once it has ended; its guard may still be at work."""
+        return self.exit.done()
+
+    @property
+    def stopped(self) -> bool:
+        """True while a signal keeps it from running."""
+        return not self.ended and is_stopped(self._process.pid)
+
     def kill(self) -> None:
         """SIGKILL it, if it still runs."""
         if self._process.returncode is None:
             children.kill([self._process.pid])
 
 
+ClearUp = Callable[[], Awaitable[dict[str, Any]]]
+
+
 class Holder:
     """One held fault of one client: the agent, its successors, and where its events go."""
 
-    def __init__(self, request: HoldRequest, container: Container, start: Callable[[], Agent]) -> None:
+    def __init__(
+        self, request: HoldRequest, container: Container, start: Callable[[], Agent], clear_up: ClearUp
+    ) -> None:
         self.request = request
         self.container = container
         self.done = asyncio.get_running_loop().create_future()
         self.last: dict[str, Any] = {}
         self._start = start
+        self.clear_up = clear_up
+        """Remove what this fault may have left, and nothing of others. Raises OSError."""
         self._agent: Agent | None = None
         self._released = False
         self._lost = False
@@ -151,20 +174,56 @@ class Holder:
             await self.container.changed.wait()
 
     async def _hold_once(self, tell: Callable[[dict[str, Any]], None]) -> None:
-        self._pid, self._lost = self.container.pid, False
+        self._pid, self._lost, self.last = self.container.pid, False, {}
         agent = self._agent = self._start()
         follower = asyncio.create_task(self._replace_when_restarted(agent)) if self.request.reapply else None
+        hearing = asyncio.create_task(self._hear_all(agent, tell))
         try:
-            reader = await agent.lines()
-            while line := await reader.readline():
-                self._hear(line, tell)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(agent.exit), REVERT_S)
+            await self._patiently(agent, hearing)
         finally:
+            hearing.cancel()
             agent.let_go()
             agent.kill()
             if follower is not None:
                 follower.cancel()
+        if not said_clean(self.last):
+            await self._end_by_force(tell)
+
+    async def _hear_all(self, agent: Agent, tell: Callable[[dict[str, Any]], None]) -> None:
+        """Until agent and guard have closed their output, and the agent's exit is known."""
+        reader = await agent.lines()
+        while line := await reader.readline():
+            self._hear(line, tell)
+        await asyncio.shield(agent.exit)
+
+    async def _patiently(self, agent: Agent, hearing: asyncio.Task[None]) -> None:
+        """Wait for the agent's end, and not for ever where it cannot come: dead, stopped, or told to let go."""
+        since = 0.0
+        while not (await asyncio.wait({hearing}, timeout=LOOK_S))[0]:
+            limit = self._patience(agent)
+            if limit is None:
+                since = 0.0
+                continue
+            since = since or time.monotonic()
+            if time.monotonic() - since > limit:
+                return
+
+    def _patience(self, agent: Agent) -> float | None:
+        if agent.ended:
+            return GUARD_S
+        if agent.stopped:  # the guard kills it after the TTL, unless it is stopped as well
+            return GUARD_S if self._released else self.request.ttl
+        return REVERT_S if self._released else None
+
+    async def _end_by_force(self, tell: Callable[[dict[str, Any]], None]) -> None:
+        """Clear up behind an agent that ended without saying that nothing is left."""
+        try:
+            cleared = await self.clear_up()
+        except OSError as error:
+            cleared = {"remains": [str(error)]}
+        left = cleared.get("remains") or []
+        self.last = {"event": "reverted", "at": time.time(), "reason": "cleared", "clean": not left, "left": left}
+        tell(self.last)
 
     def _hear(self, line: bytes, tell: Callable[[dict[str, Any]], None]) -> None:
         try:
@@ -188,6 +247,11 @@ class Holder:
                 await asyncio.wait_for(changed.wait(), 0.1)
 
 
+def said_clean(event: dict[str, Any]) -> bool:
+    """True when *event* is an agent's last word and says that nothing is left."""
+    return event.get("event") in ("reverted", "failed") and not event.get("left")
+
+
 class Agents:
     """All held faults of this sandbox, and the agent's one-shot commands."""
 
@@ -197,6 +261,9 @@ class Agents:
         self._groups = groups
         self._log = log
         self.held: dict[tuple[str, str], Holder] = {}
+        self.touched: set[str] = set()
+        """Replicas at which a fault was held since they were last swept."""
+        self._score = Path("/proc/self/oom_score_adj").read_text().strip()
 
     def hold(self, request: HoldRequest, container: Container) -> Holder:
         """Prepare to hold a fault; ``run`` of what is returned does it. Raises ValueError when it is held."""
@@ -204,12 +271,23 @@ class Agents:
         if key in self.held:
             raise ValueError(f"{request.injection} already holds a fault at {request.replica}")
 
+        self.touched.add(request.replica)
+
         def start() -> Agent:
             return Agent(hold_command(request, container, self._groups, self._root), self._processes, self._log)
 
-        holder = self.held[key] = Holder(request, container, start)
+        def clear_up() -> Awaitable[dict[str, Any]]:
+            kind = str(json.loads(request.spec).get("kind", ""))
+            return self.clear(container, "--id", f"{request.injection}.{request.replica}", "--kind", kind)
+
+        holder = self.held[key] = Holder(request, container, start, clear_up)
         holder.done.add_done_callback(lambda _: self.held.pop(key, None))
         return holder
+
+    async def clear(self, container: Container, *options: str) -> dict[str, Any]:
+        """Have the agent remove what it finds at *container*; returns its JSON. Raises OSError."""
+        path = topology.data_path(container.place.name)
+        return await self.once("clear", container, "--path", path, "--oom-score", self._score, *options)
 
     async def once(self, command: str, container: Container, *options: str) -> dict[str, Any]:
         """Run ``abilities``, ``snapshot`` or ``clear`` and return its JSON. Raises OSError with its words."""

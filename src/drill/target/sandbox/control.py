@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from drill.target.sandbox import children, prober, supervisor
-from drill.target.sandbox.agents import REVERT_S, HoldRequest
+from drill.target.sandbox.agents import REVERT_S, HoldRequest, said_clean
 from drill.target.sandbox.cgroups import CpuSample
 from drill.target.sandbox.supervisor import Container
 from drill.target.sandbox.topology import REPLICAS, SERVICES
@@ -25,6 +25,8 @@ Message = dict[str, Any]
 PROBE_S = 15.0
 FIRST_SAMPLE_S = 0.2
 AWAIT_STEP_S = 0.05
+RELEASE_S = REVERT_S + 10
+"""An agent that does not revert is killed and cleared up behind within this."""
 
 
 class Refusal(Exception):
@@ -46,6 +48,7 @@ class Control:
             "snapshot": self._snapshot,
             "abilities": self._abilities,
             "route": self._route,
+            "sweep": self._sweep,
         }
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -107,14 +110,21 @@ class Control:
         if holder is None:
             return {"event": {}, "held": False}
         holder.release()
-        await asyncio.wait([holder.done], timeout=REVERT_S + 5)
+        await asyncio.wait([holder.done], timeout=RELEASE_S)
         event = holder.last
-        if event.get("event") in ("reverted", "failed") and not event.get("left"):
+        if said_clean(event):
             return {"event": event, "held": True}
-        cleared = await self._world.agents.once(
-            "clear", container, "--path", self._world.seen_data(container.place.name)
-        )
-        return {"event": event, "held": True, "cleared": cleared}
+        return {"event": event, "held": True, "cleared": await holder.clear_up()}
+
+    async def _sweep(self, _: Message) -> Message:
+        """Clear the replicas at which nobody holds a fault any more: what is found there belongs to the dead."""
+        agents, found = self._world.agents, {}
+        busy = {replica for _, replica in agents.held}
+        for name in sorted(agents.touched - busy):
+            found[name] = await agents.clear(self._world.supervisor.containers[name])
+            if not found[name].get("remains"):
+                agents.touched.discard(name)
+        return {"found": found, "busy": sorted(busy)}
 
     async def _kill(self, message: Message) -> Message:
         container = self._container(message)

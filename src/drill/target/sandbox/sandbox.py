@@ -32,6 +32,7 @@ END_S = 20.0
 LEASE_S = 6.0
 """An agent reverts when its lease was not renewed for this long; a closed connection reverts at once."""
 ASK_S = 30.0
+SWEEP_S = 120.0
 APPLY_S = 30.0
 LOG_LINES = 40
 
@@ -171,6 +172,18 @@ class Sandbox:
         if remains:
             raise ActionFailed(f"{action.replica}: left behind: {remains}")
         return float(answer["event"].get("at") or time.time())
+
+    def sweep(self) -> tuple[list[str], list[str]]:
+        """Clear every replica at which no living runner holds a fault; return what was removed and what remains.
+
+        Doing it twice, or twice at once, is harmless. Raises Unavailable.
+        """
+        removed: list[str] = []
+        remains: list[str] = []
+        for replica, said in self._ask({"do": "sweep"}, SWEEP_S)["found"].items():
+            removed += [f"{replica}: {what}" for what in said.get("removed", ())]
+            remains += [f"{replica}: {what}" for what in said.get("remains", ())]
+        return removed, remains
 
     def measure(self, probe: Probe) -> Measurement:
         """Answer *probe* from inside. Raises Unavailable when it cannot be measured."""
