@@ -19,6 +19,7 @@ from bench.leaks import faultset, gone, trial
 from bench.leaks.trial import Held, Result
 from bench.leaks.victims import OF_FAULTS, OF_SANDBOXES, OF_STOPPED_SANDBOXES, Victim
 from bench.leaks.world import World
+
 from drill.core.facts import Facts
 from drill.target.sandbox import Sandbox, SandboxSpec
 
@@ -92,7 +93,7 @@ class Bench:
                 held.end()
 
     def _stopped(self, world: World, helds: Sequence[Held], victim: Victim) -> Result:
-        return trial.stopped_sandbox(self._next(), world, helds, victim, self.rng)
+        return trial.stopped_sandbox(self._next(), world, helds, victim)
 
     def _kill(self, sandbox: Sandbox, world: World, helds: Sequence[Held], victim: Victim) -> Result:
         return gone.kill_sandbox(self._next(), sandbox, world, helds, victim)
@@ -159,6 +160,11 @@ def main() -> int:
     bench.run()
     print("\n" + "\n".join(table("by fault", bench.results, lambda each: each.fault.split("+"))))
     print("\n" + "\n".join(table("by victim", bench.results, lambda each: [each.victim])))
+    looked = [result for result in bench.results if result.seen is not None]
+    blind = {result.fault for result in looked} - {result.fault for result in looked if result.seen}
+    print(f"\n{sum(bool(result.seen) for result in looked)} of {len(looked)} faults in force were seen")
+    if blind:
+        print(f"never seen in force, so nothing is shown about: {', '.join(sorted(blind))}")
     leaks = sum(bool(result.left) for result in bench.results)
     worst = max(result.seconds for result in bench.results)
     print(f"\n{len(bench.results)} kills, {leaks} leaks, worst {worst:.1f} s to clear")

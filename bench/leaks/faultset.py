@@ -1,4 +1,4 @@
-"""One typical action for every fault drill knows, as the compiler would order it. A new fault must be added here."""
+"""One typical action for every fault drill knows, as the compiler would order it. A new fault is added here."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from bench.leaks.trial import TTL_S, Held, Result, recover
 from bench.leaks.victims import KILL, Victim, send
 from bench.leaks.world import World, everybody
+
 from drill.target.sandbox import Sandbox, leftovers
 
 AFTER_RECOVER_S = 5.0
@@ -34,7 +35,7 @@ def _spaces(pids: Sequence[int]) -> frozenset[str]:
     for pid in pids:
         for kind in ("net", "pid", "mnt"):
             with contextlib.suppress(OSError):
-                found.add(os.readlink(f"/proc/{pid}/ns/{kind}"))
+                found.add(str(Path(f"/proc/{pid}/ns/{kind}").readlink()))
     return frozenset(found)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from bench.leaks import faultset
 from bench.leaks.victims import KILL, STOP, Victim, send
 from bench.leaks.world import World
+
 from drill.core.facts import Facts
 from drill.target.sandbox.topology import place
 
@@ -24,13 +25,18 @@ TTL_S = 10.0
 """As drill's compiler orders it; the lease (6 s) is shorter."""
 AFTER_RECOVER_S = 5.0
 TRIES = 5
+NETWORK = ("latency", "packet-loss", "bandwidth", "partition", "http-error")
+"""What the kernel ends by itself; processes and files of the other faults end with the processes that made them."""
 RESTART_S = 12.0
 """A killed replica comes back with a kubelet's backoff of up to 8 s: that is no leak."""
 
 
 @dataclass
 class Result:
-    """What one kill showed. ``seconds`` is the time until everything was as before."""
+    """What one kill showed. ``seconds`` is the time until everything was as before.
+
+    ``seen`` is whether a fault that was in force was noticed just before the kill; None when it was not looked for.
+    """
 
     number: int
     fault: str
@@ -38,6 +44,7 @@ class Result:
     seconds: float
     recovered: bool = False
     left: list[str] = field(default_factory=list)
+    seen: bool | None = None
 
 
 class Held:
@@ -103,18 +110,23 @@ def recover() -> None:
         drill_recover(Path(nothing))
 
 
-def to_a_random_point(held: Held, rng: random.Random) -> None:
-    """Start the fault and wait: into its start, into its life, or into its undo."""
+def to_a_random_point(world: World, held: Held, rng: random.Random) -> bool | None:
+    """Start the fault and wait: into its start, its life, or its undo. Returns whether it was seen in its life.
+
+    Looking at a fault in force shows that this bench is not blind.
+    """
     held.go()
     point = rng.choice(["start", "start", "life", "life", "undo"])
     if point == "start":
         time.sleep(rng.uniform(0.0, 0.6))
-        return
-    held.hear(30)
+        return None
+    applied = held.hear(30) == "applied"
     time.sleep(rng.uniform(0.0, 1.5))
     if point == "undo":
         held.release()
         time.sleep(rng.uniform(0.0, 0.3))
+        return None
+    return bool(world.differences(held.replica, held.address)) if applied else None
 
 
 def strike(world: World, held: Held, victim: Victim, rng: random.Random) -> int:
@@ -145,9 +157,11 @@ def one(number: int, world: World, facts: Facts, fault: str, victim: Victim, rep
     for again in range(TRIES):
         held = Held(world, facts, f"leak{number}-{again}", replica, fault, rng)
         try:
-            to_a_random_point(held, rng)
+            seen = to_a_random_point(world, held, rng)
             if strike(world, held, victim, rng):
-                return _clock(number, world, held, victim, rng)
+                result = _clock(number, world, held, victim, rng)
+                result.seen = seen
+                return result
         finally:
             held.end()
         watch(world, held, time.monotonic(), TTL_S + RESTART_S)  # the victim had ended by itself: again
@@ -170,7 +184,7 @@ def _clock(number: int, world: World, held: Held, victim: Victim, rng: random.Ra
     return result
 
 
-def stopped_sandbox(number: int, world: World, helds: Sequence[Held], victim: Victim, rng: random.Random) -> Result:
+def stopped_sandbox(number: int, world: World, helds: Sequence[Held], victim: Victim) -> Result:
     """Stop a first process, kill what could end the faults, continue after the TTL, recover."""
     heads = [world.heads[role] for role in victim.roles]
     send(heads, STOP)
@@ -179,14 +193,17 @@ def stopped_sandbox(number: int, world: World, helds: Sequence[Held], victim: Vi
         roles = ("runner",) if victim.then == ("runner",) else ("runner", "agent", "guard", "worker", "child")
         send(held.pids(world, roles), KILL)
     faults = "+".join(held.fault for held in helds)
-    network = [held for held in helds if held.fault in ("latency", "packet-loss", "bandwidth", "partition", "http-error")]
-    slow = [f"{held.fault}: users {text}" for held in network if (text := _users_wait(world, held, began))]
-    kernel_s = time.monotonic() - began
+    if victim.then == ("runner",):
+        left = [text for held in helds for text in watch(world, held, began, TTL_S + RESTART_S)[1]]
+    else:  # agents and init are out of the way: the kernel's TTL alone
+        network = [held for held in helds if held.fault in NETWORK]
+        left = [f"{held.fault}: users {text}" for held in network if (text := _users_wait(world, held, began))]
+    seconds = time.monotonic() - began
     time.sleep(max(0.0, began + TTL_S - time.monotonic()))
     send(heads, signal.SIGCONT)
     recover()
-    left = [text for held in helds for text in watch(world, held, began, TTL_S + RESTART_S)[1]]
-    return Result(number, faults, victim.name, kernel_s, recovered=True, left=left + slow)
+    left += [text for held in helds for text in watch(world, held, time.monotonic(), RESTART_S)[1]]
+    return Result(number, faults, victim.name, seconds, recovered=True, left=left)
 
 
 def _users_wait(world: World, held: Held, began: float) -> str:

@@ -62,8 +62,10 @@ ENDINGS = {
 }
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    ("name", "ending"),
+    [(name, ending) for name in CASES for ending in ("eof", "kill")] + [("nfqueue", "sigterm"), ("http", "stdout")],
+)
 def test_every_ending_ends_the_effect_at_once_and_leaves_nothing(
     lab: Any, hold: Any, until: Any, name: str, ending: str
 ) -> None:

@@ -14,7 +14,7 @@ import pytest
 pytestmark = pytest.mark.e2e
 REPOSITORY = Path(__file__).resolve().parents[2]
 NOBODY = 65534
-ROOTLESS = "(every_ending and (eof or kill)) or killed_together or is_accurate or keep_alive or txqlen"
+ROOTLESS = "(every_ending and kill) or killed_together or is_accurate or txqlen"
 
 
 def test_runs_from_a_zip_file_with_the_standard_library_alone(tmp_path: Path) -> None:

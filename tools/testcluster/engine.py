@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,22 +146,16 @@ def _spawn(engine: Engine, data: Path, runtime: Path) -> None:
     if bounded(Path("/proc/self/status").read_text()):
         command += [f"--add-runtime=bounded={runtime}/runc-bounded", "--default-runtime=bounded"]
     log = STATE / "dockerd.log"
-    with log.open("ab") as output:
-        dockerd = shutil.which("dockerd", path=engine.environment["PATH"])
-        assert dockerd is not None
-        process = subprocess.Popen(
-            [dockerd, *command[1:]], env=engine.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            start_new_session=True, cwd="/",
-        )  # fmt: skip
+    number = processes.daemon(command, STATE / "started.pid", log, engine.environment)
     try:
-        wait_for(lambda: _answers(engine, process), what="an answer of dockerd", timeout=_START_S)
+        wait_for(lambda: _answers(engine, number), what="an answer of dockerd", timeout=_START_S)
     except Failed as error:
         raise Failed(f"{error}; {log} ends:\n{tail(log.read_text())}") from error
 
 
-def _answers(engine: Engine, process: subprocess.Popen[bytes]) -> bool:
-    if process.poll() is not None:
-        raise Failed(f"dockerd ended with {process.returncode}")
+def _answers(engine: Engine, number: int) -> bool:
+    if not processes.alive(number):
+        raise Failed("dockerd has ended")
     return succeeds(["docker", "version"], env=engine.environment)
 
 

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable, Iterator
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from testcluster.steps import wait_for
 
 PROC = Path("/proc")
 
@@ -21,6 +24,19 @@ class Process:
     pid: int
     parent: int
     session: int
+
+
+def daemon(argv: Sequence[str], pid_file: Path, log: Path, env: Mapping[str, str] | None = None) -> int:
+    """Start a program that outlives us, in a session of its own, and return its id, which *pid_file* keeps."""
+    pid_file.unlink(missing_ok=True)
+    script = 'echo $$ > "$0".new; mv "$0".new "$0"; exec "$@"'
+    with log.open("ab") as output:
+        subprocess.run(
+            ["setsid", "--fork", "sh", "-c", script, str(pid_file), *argv], env=env,
+            stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/", timeout=10, check=True,
+        )  # fmt: skip
+    wait_for(pid_file.exists, what=f"the start of {argv[0]}", timeout=10, every=0.02)
+    return int(pid_file.read_text())
 
 
 def parse(stat: str) -> Process | None:

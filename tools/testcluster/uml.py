@@ -11,7 +11,6 @@ import base64
 import hashlib
 import ipaddress
 import shutil
-import subprocess
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -194,12 +193,7 @@ def _spawn(cluster: Cluster, image: NodeImage, debian: Path) -> int:
         f"tree={image.tree}", f"modules={debian}/uml", f"state={state}", f"eth0=tuntap,{tap(cluster)}",
         "con=null", "con0=null,fd:1", "con1=null,fd:1",
     ]  # fmt: skip
-    with (state / "console.log").open("wb") as console:
-        process = subprocess.Popen(
-            kernel, stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True, cwd="/"
-        )
-    (state / "pid").write_text(str(process.pid))
-    return process.pid
+    return processes.daemon(kernel, state / "pid", state / "console.log")
 
 
 def _keep_daemons_off(cluster: Cluster) -> None:

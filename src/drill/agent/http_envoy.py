@@ -221,6 +221,7 @@ def _listener(fault: dict[str, object], port: int) -> dict[str, object]:
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "drain_timeout": "0.1s",
         "stream_idle_timeout": "0s",
+        "delayed_close_timeout": "0s",  # else a caller that reads to the end waits a second for its error
         "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [_route()]}]},
         "http_filters": [
             {"name": "envoy.filters.http.fault", "typed_config": fault},

@@ -1,7 +1,8 @@
 """Every process of the replica stopped by SIGSTOP, continued by SIGCONT.
 
 Nothing in the kernel ends a stop by itself. The guard continues the processes when the agent dies or hangs; if both
-are killed together they stay stopped until ``clear`` (``drill recover``) continues them.
+are killed together the processes stay stopped until ``clear`` continues them: the sandbox's init asks for it at
+once, elsewhere `drill recover` does.
 """
 
 from __future__ import annotations

@@ -29,10 +29,16 @@ _JOIN = "on(sloth_id, sloth_slo, sloth_service) group_left"
 
 
 def check(slos: Iterable[Slo], pairs: Sequence[Pair] = PAIRS) -> list[Problem]:
-    """Return a problem for every SLO with a pair that can never fire: an error ratio is at most 1."""
+    """Return a problem for every pair that cannot work: its threshold is over an error ratio of 1, or its long
+    window is no part of the budget's period."""
     problems = []
     for slo in slos:
         for pair in _pairs_of(slo, pairs):
+            if pair.long_s >= slo.period_s:
+                window, period = format_duration(pair.long_s), format_duration(slo.period_s)
+                text = f"'{slo.sloth_id}': the {pair.severity} alert looks {window} back in a period of {period}"
+                hint = "choose a longer period, or disable this alert"
+                problems.append(Problem(slo.file, slo.line, 1, text, hint))
             if pair.factor * slo.budget >= 1:
                 lowest = (1 - 1 / pair.factor) * 100
                 problems.append(
@@ -50,7 +56,7 @@ def recording_groups(slos: Sequence[Slo], timing: RuleTiming = REAL_TIME) -> lis
     """Return the groups that record each SLO's error ratios and meta data, in the order of *slos*."""
     groups = []
     for slo in slos:
-        sli = tuple(_sli_rule(slo, window, timing) for window in RECORDED_S)
+        sli = tuple(_sli_rule(slo, window, timing) for window in RECORDED_S if window < slo.period_s)
         sli += (_period_rule(slo, timing),)
         groups.append(
             Group(name=f"sloth-slo-sli-recordings-{slo.sloth_id}", interval_s=timing.interval_s, rules=sli)
@@ -83,7 +89,7 @@ def alert_groups(slos: Sequence[Slo], timing: RuleTiming = REAL_TIME, pairs: Seq
 
 def _pairs_of(slo: Slo, pairs: Sequence[Pair]) -> list[Pair]:
     off = {"page": slo.alerting.page.disable, "ticket": slo.alerting.ticket.disable}
-    off["log"] = off["page"] and off["ticket"]
+    off["log"] = slo.alerting.log.disable or (off["page"] and off["ticket"])
     return [pair for pair in pairs if not off.get(pair.severity, False)]
 
 
@@ -140,7 +146,9 @@ def _burn_rule(slo: Slo, pair: Pair, timing: RuleTiming) -> Rule:
         f"max({_ratio_series(window, timing)}{_selector(slo)} > {threshold}) without (sloth_window)"
         for window in (pair.short_s, pair.long_s)
     ]
-    settings = {"page": slo.alerting.page, "ticket": slo.alerting.ticket}.get(pair.severity)
+    settings = {"page": slo.alerting.page, "ticket": slo.alerting.ticket, "log": slo.alerting.log}.get(
+        pair.severity
+    )
     labels = {**slo.labels, **slo.alerting.labels, **(settings.labels if settings else {})}
     labels |= {**slo.id_labels, "severity": pair.severity, "burn_tier": pair.burn_tier}
     annotations = _annotations(slo, pair, timing) | slo.alerting.annotations
@@ -165,7 +173,7 @@ def _annotations(slo: Slo, pair: Pair, timing: RuleTiming) -> dict[str, str]:
 def _first_of_each_service(slos: Sequence[Slo]) -> list[Slo]:
     first: dict[str, Slo] = {}
     for slo in slos:
-        if slo.sli.total and slo.alerting.name:
+        if slo.sli.total and slo.alerting.name and slo.alerting.no_traffic:
             first.setdefault(slo.service, slo)
     return list(first.values())
 
@@ -194,7 +202,8 @@ def _no_traffic_rule(slo: Slo, timing: RuleTiming) -> Rule:
     if "runbook_url" in slo.alerting.annotations:
         annotations["runbook_url"] = slo.alerting.annotations["runbook_url"]
     quiet_s = timing.run_s(QUIET_FOR_S)
-    return Rule(alert=f"{camel}NoTraffic", expr=expr, for_s=quiet_s, labels=labels, annotations=annotations)
+    name = slo.alerting.no_traffic_name or f"{camel}NoTraffic"
+    return Rule(alert=name, expr=expr, for_s=quiet_s, labels=labels, annotations=annotations)
 
 
 def _number(value: float) -> str:

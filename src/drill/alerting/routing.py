@@ -2,16 +2,17 @@
 
 Owns matchers, routes, inhibition and group timings as Alertmanager means them (``doc/configuration`` of
 Alertmanager: depth first, ``continue``, anchored regular expressions, a missing label equals an empty one).
-Refuses to guess: mute and active time intervals are reported, not evaluated.
+Mute and active time intervals are evaluated by :mod:`drill.alerting.intervals`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from drill.alerting.intervals import TimeInterval, read_interval
 from drill.alerting.yamlout import dump
 from drill.core.problems import Problem
 from drill.core.units import parse_duration, prometheus_duration
@@ -58,6 +59,8 @@ class Route:
     """Names of mute and active time intervals that may hold back its notifications."""
     routes: tuple[Route, ...]
     path: Path = ()
+    active: tuple[str, ...] = ()
+    """Those of ``timed`` outside of which it is silent; the others are those in which it is."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,8 @@ class Routing:
     route: Route
     inhibit: tuple[InhibitRule, ...]
     receivers: tuple[str, ...]
+    intervals: Mapping[str, TimeInterval] = field(default_factory=dict)
+    """The time intervals by name."""
 
 
 def load_routing(text: str, file: str = "alertmanager.yml") -> tuple[Routing | None, list[Problem]]:
@@ -130,6 +135,30 @@ def inhibited_by(routing: Routing, labels: Labels, firing: list[Labels]) -> Labe
             if all(labels.get(name, "") == other.get(name, "") for name in rule.equal):
                 return other
     return None
+
+
+def muted_by(routing: Routing, labels: Labels, at: float) -> tuple[str, ...]:
+    """Return the time intervals that hold back every notification for *labels* at Unix time *at*.
+
+    Empty as soon as one of the routes that match is free to notify. For a route outside its active intervals
+    those are named.
+    """
+    found: list[str] = []
+    for route in matching_routes(routing.route, labels):
+        held = _held_back(route, routing.intervals, at)
+        if not held:
+            return ()
+        found += held
+    return tuple(dict.fromkeys(found))
+
+
+def _held_back(route: Route, intervals: Mapping[str, TimeInterval], at: float) -> list[str]:
+    mutes = [name for name in route.timed if name not in route.active]
+    muting = [name for name in mutes if name in intervals and intervals[name].holds(at)]
+    known = [intervals[name] for name in route.active if name in intervals]
+    if known and not any(interval.holds(at) for interval in known):
+        muting += route.active
+    return muting
 
 
 def alertmanager_config() -> str:
@@ -261,7 +290,17 @@ class _Reader:
             for index, rule in enumerate(data.get("inhibit_rules") or [])
             if isinstance(rule, dict)
         )
-        return Routing(route, rules, tuple(str(name) for name in receivers))
+        return Routing(route, rules, tuple(str(name) for name in receivers), self._intervals())
+
+    def _intervals(self) -> dict[str, TimeInterval]:
+        found = {}
+        for key in ("time_intervals", "mute_time_intervals"):
+            for index, raw in enumerate(self.document.data.get(key) or []):
+                try:
+                    found[str(raw["name"])] = read_interval(raw.get("time_intervals") or [])
+                except (ValueError, TypeError, KeyError, AttributeError) as error:
+                    self._bad((key, index), f"this time interval cannot be read: {error}")
+        return found
 
     def _check_receivers(self, route: Route, known: list[Any]) -> None:
         if route.receiver not in known:
@@ -276,6 +315,7 @@ class _Reader:
             str(raw.get("receiver") or parent.receiver), self._matchers(raw, path, ""), raw.get("continue") is True,
             tuple(raw["group_by"]) if raw.get("group_by") else parent.group_by,
             waits[0], waits[1], waits[2], tuple(map(str, timed)), (), path,
+            tuple(map(str, raw.get("active_time_intervals") or [])),
         )  # fmt: skip
         children = tuple(
             self._route(child, (*path, "routes", index), own)

@@ -13,11 +13,10 @@ from drill.alerting.rules import burn_alerts
 from drill.alerting.windows import fast_forwarded
 from drill.core.errors import ProblemsFound, UsageError
 from drill.core.labels import Labels
-from drill.core.problems import Problem
 from drill.plan.compile import Rules
 from drill.scenario.library import shipped_roots
+from drill.slo.load import load_slos as read_slos
 from drill.slo.model import Slo
-from drill.slo.sloth import load_sloth
 from drill.target.sandbox import SandboxSpec
 
 PAGE = {"severity": "page"}
@@ -89,17 +88,20 @@ def alert_path(fast_forward: float, sink_url: str) -> AlertPath:
 
 
 def load_slos(files: list[Path]) -> list[Slo]:
-    """Read Sloth files. Raises ProblemsFound with the problems of all of them."""
-    slos: list[Slo] = []
-    problems: list[Problem] = []
-    for file in files:
-        found, wrong = load_sloth(file.read_text(), str(file))
-        slos += found
-        problems += wrong
+    """Read SLO files of any form. Raises ProblemsFound with the problems of all of them."""
+    slos, problems = read_slos((str(file), read_text(file)) for file in files)
     problems += check(slos)
     if problems:
         raise ProblemsFound(problems)
     return slos
+
+
+def read_text(file: Path) -> str:
+    """Read a text file of the user's. Raises UsageError when that fails."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} cannot be read: {error}") from None
 
 
 def _receivers(routing: Routing) -> Callable[[Labels], tuple[str, ...]]:

@@ -24,17 +24,16 @@ def sandbox_status() -> Sequence[SandboxInfo]:
 
 
 def sandbox_down(name: str) -> Sequence[str]:
-    """End the sandbox *name*, or all with an empty name; return what was ended.
+    """End the sandbox *name*; return what was ended.
 
+    An empty name is refused: which ones were kept is for ``cli.keeping`` to say, and the others belong to runs.
     Raises UsageError, UndoIncomplete.
     """
     known = running()
-    if name and name not in known:
+    if name not in known:
         raise UsageError(f"there is no sandbox '{name}'", hint=f"running: {', '.join(known) or 'none'}")
-    wanted = [name] if name else known
-    for one in wanted:
-        Sandbox.attach(one).close()
-    return wanted
+    Sandbox.attach(name).close()
+    return [name]
 
 
 def _look_at(name: str) -> SandboxInfo:

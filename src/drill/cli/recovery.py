@@ -1,134 +1,136 @@
-"""`drill abort` and `drill recover`: ending runs from outside, and cleaning up after dead ones."""
+"""`drill recover`: cleaning up after dead runs, by their journals and by looking. Twice, or twice at once, is harmless.
+
+A sandbox vanishes with its first process, and its faults with it; one that was kept clears up behind dead runners
+and is asked to look again. Then the journal of every dead run gets a last line that says what was undone, and what
+cannot be known is said in words.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import json
-import os
-import signal
-import threading
+import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
-
-from drill.cli.settings import AbortResult, RecoveredRun, RecoverResult
-from drill.cli.state import abort_marker, live_runs
+from drill.cli.live_runs import lives
+from drill.cli.settings import RecoveredRun, RecoverResult
+from drill.cli.state import state_dir
 from drill.core.actions import describe
-from drill.core.errors import Refused, Unavailable, UndoIncomplete
+from drill.core.errors import Unavailable
+from drill.core.ports import AnyAction
 from drill.journal import events as e
-from drill.journal.journal import read_journal
+from drill.journal.journal import ReadJournal, append_to, read_journal, writer_lives
 from drill.target.sandbox import Sandbox, running, sweep
 
-ABORT_WITHIN_S = 60.0
-"""How long `drill abort` waits for live runs to undo and end."""
-
-
-def check_not_aborted() -> None:
-    """Raise Refused while an abort is in force."""
-    marker = abort_marker()
-    if marker.exists():
-        raise Refused(
-            "an abort is in force on this machine, no drill starts",
-            hint="`drill abort --clear` allows drills again",
-        )
-
-
-@contextmanager
-def hear_aborts(abort: threading.Event) -> Iterator[None]:
-    """While inside, this process is listed as a live run, and SIGTERM or SIGUSR1 sets *abort*."""
-    entry = live_runs() / str(os.getpid())
-    entry.write_text(json.dumps({"created": psutil.Process().create_time()}))
-    main = threading.current_thread() is threading.main_thread()
-    numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP) if main else ()
-    before = {number: signal.signal(number, lambda *_: abort.set()) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        entry.unlink(missing_ok=True)
-
-
-def abort(clear: bool = False) -> AbortResult:
-    """Forbid new runs, ask every live one to undo and end, and wait for that; or with *clear* allow runs again."""
-    marker = abort_marker()
-    if clear:
-        marker.unlink(missing_ok=True)
-        return AbortResult(marker)
-    marker.write_text(json.dumps({"at": time.time(), "by": os.getuid()}))
-    live = list(_live())
-    for process in live:
-        process.send_signal(signal.SIGUSR1)
-    _, alive = psutil.wait_procs(live, timeout=ABORT_WITHIN_S)
-    ended = [f"run with process id {process.pid}" for process in live if process not in alive]
-    return AbortResult(marker, tuple(ended))
-
-
-def _live() -> Iterator[psutil.Process]:
-    """Yield the live runs; entries of dead processes, or of others that got their id, are removed."""
-    for entry in live_runs().iterdir():
-        try:
-            process = psutil.Process(int(entry.name))
-            created = json.loads(entry.read_text())["created"]
-            if abs(process.create_time() - created) < 1:
-                yield process
-                continue
-        except (psutil.NoSuchProcess, ValueError, KeyError, OSError):
-            pass
-        entry.unlink(missing_ok=True)
+OTHER_WITHIN_S = 150.0
+"""How long a second `drill recover` waits for the first one."""
 
 
 def recover(out: Path, run_dir: Path | None = None) -> RecoverResult:
-    """Undo what dead runs left, by their journals alone, and sweep dead sandboxes; twice is harmless.
-
-    A sandbox vanishes with its first process, and its faults with it: what is left to do is to remove
-    directories it could not, and to write into the journal that the run was recovered.
-    """
-    swept = (*sweep(), *_sweep_faults())
-    folders = [run_dir] if run_dir else sorted(path.parent for path in out.glob("*/journal.jsonl"))
-    runs = [found for folder in folders if (found := _recover_run(folder))]
-    return RecoverResult(tuple(runs), swept)
+    """Remove what dead runs and dead sandboxes left, and write into the journals what was done."""
+    with _alone():
+        removed, remains = sweep_all()
+        folders = [run_dir] if run_dir else sorted(path.parent for path in out.glob("*/journal.jsonl"))
+        runs = [found for folder in folders if (found := _recover_run(folder, remains))]
+    return RecoverResult(tuple(runs), tuple(removed), tuple(remains))
 
 
-def _sweep_faults() -> Iterator[str]:
-    """Clear living sandboxes of what dead runners left in them; yield what was removed."""
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One `drill recover` at a time; a second one waits, and goes on without waiting for ever."""
+    with (state_dir() / "recover.lock").open("w") as lock:
+        until = time.monotonic() + OTHER_WITHIN_S
+        while time.monotonic() < until:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(0.1)
+        yield
+
+
+def sweep_all() -> tuple[list[str], list[str]]:
+    """Remove dead sandboxes and what dead runners left in living ones; return what was removed and what remains."""
+    removed, remains = sweep(), list[str]()
     for name in running():
         try:
-            removed, remains = Sandbox.attach(name).sweep()
+            gone, left = Sandbox.attach(name).sweep()
         except Unavailable:
-            continue  # it is ending, or another version's: its faults end with it
-        yield from (f"{name}: {what}" for what in removed)
-        if remains:
-            raise UndoIncomplete(
-                f"the sandbox {name} still has: {'; '.join(remains)}", hint=f"drill sandbox down {name}"
-            )
+            continue  # it is ending, or not of this version: its faults end with it
+        removed += [f"{name}: {what}" for what in gone]
+        remains += [f"sandbox {name}: {what}; by hand: drill sandbox down {name}" for what in left]
+    return removed, remains
 
 
-def _recover_run(folder: Path) -> RecoveredRun | None:
-    read = read_journal(folder / "journal.jsonl")
+def _recover_run(folder: Path, remains: Sequence[str]) -> RecoveredRun | None:
+    """Recover one run; None when there is nothing to do: it lives, or it ended and undid everything."""
+    path = folder / "journal.jsonl"
+    try:
+        if writer_lives(path):
+            return None
+        read = read_journal(path)
+    except OSError as error:
+        return RecoveredRun(folder, note=f"the journal cannot be read: {error.strerror or error}")
     started = next((event for event in read.events if isinstance(event, e.RunStarted)), None)
-    if started is None or any(isinstance(event, e.RunFinished | e.Recovered) for event in read.events):
+    if started is None:
+        return _nothing_known(folder, read)
+    if _is_over(read) or lives(started.pid):
         return None
-    if psutil.pid_exists(started.pid) and _is_drill(started.pid):
-        return None
-    undone = tuple(describe(event.undo) for event in read.events if isinstance(event, e.UndoRecorded))
-    _append_recovered(folder / "journal.jsonl", len(read.events), undone)
-    return RecoveredRun(folder, undone)
+    if started.host != platform.node():
+        return RecoveredRun(folder, note=f"it ran on the host {started.host}: run `drill recover` there")
+    return _close(folder, read, remains)
 
 
-def _is_drill(pid: int) -> bool:
-    return any(process.pid == pid for process in _live())
+def _nothing_known(folder: Path, read: ReadJournal) -> RecoveredRun | None:
+    """Nothing is touched before the first lines are on disk; a file that was harmed later tells nothing."""
+    if not read.damage or _is_only_cut(folder / "journal.jsonl"):
+        return RecoveredRun(folder, note="the run died before it touched anything")
+    note = f"{read.damage}: what this run did cannot be known from it; no sandbox of a dead run is left here"
+    return RecoveredRun(folder, note=note)
 
 
-def _append_recovered(path: Path, seq: int, undone: tuple[str, ...]) -> None:
-    """Cut a half-written last line off and add what was done; the whole lines before it stay as they are."""
-    whole = b"".join(path.read_bytes().splitlines(keepends=True)[:seq])
-    line = e.Recovered(seq=seq, at=time.time(), undone=undone).model_dump_json().encode() + b"\n"
-    with path.open("r+b") as file:
-        file.truncate(len(whole))
-        file.seek(len(whole))
-        file.write(line)
-        file.flush()
-        os.fsync(file.fileno())
+def _is_only_cut(path: Path) -> bool:
+    return b"\n" not in path.read_bytes()
+
+
+def _is_over(read: ReadJournal) -> bool:
+    """True when the last word on undoing says that everything is undone."""
+    for event in reversed(read.events):
+        if isinstance(event, e.Recovered):
+            return not event.remaining
+        if isinstance(event, e.RunFinished):
+            return event.undo_complete
+    return False
+
+
+def _close(folder: Path, read: ReadJournal, remains: Sequence[str]) -> RecoveredRun:
+    """Say in the journal that what the runner had not undone itself is gone now, or is not."""
+    open_undos = tuple(describe(undo) for undo in not_undone(read.events))
+    undone, remaining, note = open_undos, tuple(remains) if open_undos else (), read.damage
+    if _target(folder) not in ("", "sandbox"):
+        undone, remaining = (), tuple(f"{text}; by hand: see {folder / 'plan.json'}" for text in open_undos)
+    try:
+        append_to(folder / "journal.jsonl", e.Recovered(undone=undone, remaining=remaining))
+    except BlockingIOError:
+        return RecoveredRun(folder, note="another `drill recover` is at it")
+    except OSError as error:
+        note = f"{note + '; ' if note else ''}the journal cannot be written ({error.strerror or error})"
+    return RecoveredRun(folder, undone, remaining, note)
+
+
+def not_undone(events: Sequence[e.AnyEvent]) -> list[AnyAction]:
+    """Return the undos that stand in the journal and were not done by the runner itself, in their order."""
+    done = [event.action for event in events if isinstance(event, e.ActionDone)]
+    recorded = [event.undo for event in events if isinstance(event, e.UndoRecorded)]
+    return [undo for undo in recorded if undo not in done]
+
+
+def _target(folder: Path) -> str:
+    """The target in the plan beside the journal; empty when that cannot be read."""
+    try:
+        return str(json.loads((folder / "plan.json").read_text()).get("target", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""

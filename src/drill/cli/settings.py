@@ -64,24 +64,37 @@ class RunResult:
 
 @dataclass(frozen=True)
 class RecoveredRun:
-    """One run that was left open: what was undone, what is still there, with the command that removes it."""
+    """One run that was left open: what was undone, what is still there, with the command that removes it.
+
+    ``note`` says what cannot be known, and why.
+    """
 
     run_dir: Path
     undone: tuple[str, ...] = ()
     remaining: tuple[str, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class RecoverResult:
-    """What `drill recover` found. ``sandboxes`` are the dead sandboxes whose leftovers were removed."""
+    """What `drill recover` found. ``sandboxes`` is what was removed of dead sandboxes and in living ones.
+
+    ``remaining`` is what could not be removed, whichever run left it.
+    """
 
     runs: tuple[RecoveredRun, ...] = ()
     sandboxes: tuple[str, ...] = ()
+    remaining: tuple[str, ...] = ()
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """Everything that is still there, each thing once."""
+        return tuple(dict.fromkeys([*self.remaining, *(text for run in self.runs for text in run.remaining)]))
 
     @property
     def exit_code(self) -> ExitCode:
         """5 when something is left behind, else 0."""
-        return ExitCode.UNDO_INCOMPLETE if any(run.remaining for run in self.runs) else ExitCode.PASS
+        return ExitCode.UNDO_INCOMPLETE if self.left else ExitCode.PASS
 
 
 @dataclass(frozen=True)
@@ -90,6 +103,13 @@ class AbortResult:
 
     marker: Path
     stopped: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    remaining: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """5 when something is left behind, else 0."""
+        return ExitCode.UNDO_INCOMPLETE if self.remaining else ExitCode.PASS
 
 
 @dataclass(frozen=True)
@@ -136,7 +156,7 @@ class Wiring(Protocol):
         """Return every sandbox of this user that runs, those of runs under way too."""
 
     def sandbox_down(self, name: str) -> Sequence[str]:
-        """End the sandbox *name*, or with an empty name all kept ones; return the names."""
+        """End the sandbox *name*; return the names. Raises UsageError for an empty or unknown name."""
 
 
 def wiring() -> Wiring:

@@ -10,6 +10,7 @@ Mistakes of the user in a file are not exceptions but values (:mod:`drill.core.p
     ├── Unavailable           3   something drill needs to look at did not answer: the verdict is unknown
     ├── ActionFailed          3   a target could not do an action; nothing was left by that action
     ├── Refused               4   a guardrail, lease or abort file forbids the start
+    ├── Aborted               4   the run was ended early and undone, and there is no report to say so
     └── UndoIncomplete        5   something is left behind; carries what, and how to remove it by hand
 """
 
@@ -72,6 +73,12 @@ class ActionFailed(DrillError):
 
 class Refused(DrillError):
     """A guardrail, a lease or an abort marker forbids the start; nothing was touched."""
+
+    exit_code = ExitCode.ABORTED
+
+
+class Aborted(DrillError):
+    """The run was ended early, everything is undone, but the report that would say so could not be written."""
 
     exit_code = ExitCode.ABORTED
 

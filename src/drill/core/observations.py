@@ -34,6 +34,8 @@ class AlertmanagerAlert(Value):
     starts_at: float
     ends_at: float
     peer: str = ""
+    muted_by: tuple[str, ...] = ()
+    """Time intervals that hold its notifications back now; the state says nothing of them."""
 
 
 class Notification(Value):
@@ -74,3 +76,78 @@ class SliSample(Value):
     error_ratio: float
     requests_per_second: float
     rates: dict[str, float] = {}
+
+
+class RecordingRule(Value):
+    """One recording rule as Prometheus runs it."""
+
+    name: str
+    labels: dict[str, str]
+    query: str
+    health: Literal["ok", "err", "unknown"]
+    last_error: str = ""
+    group: str = ""
+    interval_s: float = 0.0
+
+
+class ScrapeTarget(Value):
+    """One active scrape target with the labels its series get."""
+
+    labels: dict[str, str]
+    url: str
+    health: Literal["up", "down", "unknown"]
+    last_error: str = ""
+
+
+class Notifier(Value):
+    """Prometheus's way to its Alertmanagers: the queue now, and counts since its start."""
+
+    queue_length: float
+    queue_capacity: float
+    sent: float
+    errors: float
+    dropped: float
+
+
+class SilenceMatcher(Value):
+    """One matcher: ``name`` = (or !=, =~, !~) ``value``."""
+
+    name: str
+    value: str
+    is_regex: bool
+    is_equal: bool
+
+
+class Silence(Value):
+    """One silence; ``state`` is active, pending or expired, times are Unix seconds."""
+
+    id: str
+    matchers: tuple[SilenceMatcher, ...]
+    state: str
+    starts_at: float
+    ends_at: float
+    created_by: str
+    comment: str
+    peer: str
+
+
+class PeerStatus(Value):
+    """One Alertmanager peer: ``error`` is empty when it answered; ``cluster`` is its gossip state, ``config`` its
+    YAML."""
+
+    peer: str
+    error: str = ""
+    version: str = ""
+    cluster: str = ""
+    started_at: float = 0.0
+    config: str = ""
+
+
+class RouteProbe(Value):
+    """What one Alertmanager peer would do with an alert, told by a probe that is over before anything is sent."""
+
+    peer: str
+    receivers: tuple[str, ...]
+    state: Literal["active", "suppressed", "unprocessed"]
+    silenced_by: tuple[str, ...] = ()
+    inhibited_by: tuple[str, ...] = ()

@@ -21,6 +21,7 @@ from drill.engine import state as s
 from drill.engine.budget import spent
 from drill.engine.decide import decide
 from drill.engine.effects import Effects
+from drill.engine.steady import JUMP_S, Pulse, SteadyClock
 from drill.engine.watch import Watcher
 from drill.journal import events as e
 from drill.journal.journal import Journal
@@ -44,12 +45,16 @@ class Runner:
     journal: Journal
     repredict: Repredict
     abort: threading.Event = field(default_factory=threading.Event)
-    clock: Callable[[], float] = time.time
+    clock: Callable[[], float] = field(default_factory=SteadyClock)
 
     def __post_init__(self) -> None:
         self._inbox: queue.SimpleQueue[s.Seen] = queue.SimpleQueue()
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="drill")
         self._broken = ""
+        self._pulse = Pulse()
+        self._clean: dict[str, bool] = {}
+        self.undone = True
+        """False when something that was touched could not be shown to be as before."""
         self._effects = Effects(self.plan, self.target, self._write, self.clock)
         self._watcher = Watcher(self.plan, self.observer, self._write, self._inbox.put, self.clock)
         self._ended: dict[str, list[float]] = {}
@@ -76,12 +81,14 @@ class Runner:
         state = s.initial(self.plan, self.clock())
         self._write(e.PhaseEntered(phase="baseline"))
         self._watcher.start()
+        self._pulse.start()
         try:
             while not state.finished:
                 state, commands = decide(state, self.clock(), self._drain())
                 for command in commands:
                     self._try(command, state)
         finally:
+            self._pulse.stop()
             self._watcher.stop()
             self._pool.shutdown(wait=True)
 
@@ -91,12 +98,22 @@ class Runner:
             seen.append(s.AbortAsked("user", "asked to stop"))
         if self._broken:
             seen.append(s.AbortAsked("engine", self._broken))
+        if reason := self._lost_time():
+            seen.append(s.AbortAsked("engine", reason))
         try:
             seen.append(self._inbox.get(timeout=TICK_S))
             while True:
                 seen.append(self._inbox.get_nowait())
         except queue.Empty:
             return seen
+
+    def _lost_time(self) -> str:
+        """Say why times no longer fit together: then neither the faults nor the evidence are what was planned."""
+        if missed := self._pulse.missed_s:
+            return f"drill itself was stopped for {missed:.0f} s: leases ended, and faults with them"
+        if isinstance(self.clock, SteadyClock) and abs(jump := self.clock.jump_s()) > JUMP_S:
+            return f"this machine's clock was set by {jump:+.0f} s during the run: times of evidence no longer fit"
+        return ""
 
     def _write(self, event: e.Event) -> bool:
         """Append to the journal; False when that failed, which ends the run (the undo does not need it)."""
@@ -221,6 +238,7 @@ class Runner:
         times = self._ended.get(injection, [self.clock()])
         self._write(e.InjectionEnded(injection=injection, first=min(times), last=max(times)))
         differences = self._effects.differences(injection)
+        self._clean[injection] = not differences
         self._write(e.CleanChecked(injection=injection, clean=not differences, differences=tuple(differences)))
         self._inbox.put(s.Checked(injection, clean=not differences))
 
@@ -230,15 +248,14 @@ class Runner:
         samples = [
             sample for event in self.journal.events if isinstance(event, e.SliSeen) for sample in event.samples
         ]
-        touched = {impact.sloth_id for impact in self.plan.impacts}
+        concerned = {impact.sloth_id for impact in self.plan.impacts}
         for slo in self.plan.slos:
-            if slo.sloth_id in touched:
+            if slo.sloth_id in concerned:
                 share = spent(slo, (sample for sample in samples if sample.at >= state.t0))
                 self._write(e.BudgetMeasured(sloth_id=slo.sloth_id, spent=share, remaining=1 - share))
-        clean = [event.clean for event in self.journal.events if isinstance(event, e.CleanChecked)]
-        touched_any = sum(1 for item in state.injections.values() if item.fired)
-        complete = all(clean) and len(clean) >= touched_any
-        self._write(e.RunFinished(aborted=state.aborted, undo_complete=complete))
+        touched = {name for name, item in state.injections.items() if item.fired}
+        self.undone = all(self._clean.get(name, False) for name in touched)
+        self._write(e.RunFinished(aborted=state.aborted, undo_complete=self.undone))
 
 
 def _said(error: Exception) -> str:

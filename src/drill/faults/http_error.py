@@ -9,6 +9,7 @@ from drill.core.probes import Effect
 from drill.faults.base import Backend, Field, Outcome, Params, PercentParam, Site, TimedAction, hold
 
 SAMPLES = 40
+FEW_SAMPLES = 10
 
 
 class HttpErrorParams(Params):
@@ -39,15 +40,16 @@ class HttpError:
         return hold(site, fault)
 
     def effect(self, params: HttpErrorParams, backend: str, site: Site) -> Effect:
-        """The share of error answers over 40 requests; three sigma are allowed."""
-        spread = 3 * (params.percent * (1 - params.percent) / SAMPLES) ** 0.5 + 0.03
+        """The share of error answers over 40 requests (10 where all must fail); three sigma are allowed."""
+        samples = SAMPLES if params.percent < 1 else FEW_SAMPLES
+        spread = 3 * (params.percent * (1 - params.percent) / samples) ** 0.5 + 0.03
         return Effect(
             kind="error_ratio",
             expected=params.percent,
             low=max(0.02, params.percent - spread),
             high=min(1.0, params.percent + spread),
             unit="ratio",
-            samples=SAMPLES,
+            samples=samples,
         )
 
     def outcome(self, params: HttpErrorParams, backend: str, site: Site) -> Outcome:

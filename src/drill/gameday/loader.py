@@ -95,9 +95,7 @@ def _at(node: Node, *path: str | int) -> Node:
     """The node *path* leads to, or the last one on the way that is there."""
     for part in path:
         value = node.value
-        if isinstance(value, dict) and isinstance(part, str) and part in value:
-            node = value[part]
-        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+        if (isinstance(value, dict) and isinstance(part, str) and part in value) or (isinstance(value, list) and isinstance(part, int) and part < len(value)):
             node = value[part]
         else:
             break

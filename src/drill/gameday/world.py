@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from drill.core.errors import Unavailable
@@ -49,5 +50,7 @@ def remaining_budgets(prometheus_url: str) -> Mapping[str, float]:
     found: dict[str, float] = {}
     for sample in samples:
         name = sample.labels.get("sloth_id", "")
+        if not math.isfinite(sample.value):
+            continue  # no data is no budget: the check says that it is not known
         found[name] = min(found.get(name, sample.value), sample.value)
     return found

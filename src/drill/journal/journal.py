@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import os
 import threading
 import time
@@ -18,7 +21,10 @@ E = TypeVar("E", bound=Event)
 
 
 class Journal:
-    """The journal of one run. ``append`` returns only when the line is on disk (fsync)."""
+    """The journal of one run. ``append`` returns only when the line is on disk (fsync).
+
+    The file is locked (flock) while it is open: whoever finds it unlocked knows that its runner is dead.
+    """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self.path = path
@@ -28,20 +34,34 @@ class Journal:
         self._listeners: list[Callable[[AnyEvent], None]] = []
         self.listener_failures: list[str] = []
         self._file = path.open("xb", buffering=0)
+        self._size = 0
+        with contextlib.suppress(OSError):  # a file system without locks: then only the live list protects
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def append(self, event: E) -> E:
         """Number and time *event*, write it, sync it, then tell the listeners. Raises OSError when it cannot."""
         with self._lock:
             stamped = event.with_(seq=len(self._events), at=event.at or self._clock())
             line = stamped.model_dump_json().encode() + b"\n"
-            written = self._file.write(line)
-            if written != len(line):
-                raise OSError(f"{self.path}: only {written} of {len(line)} bytes written: disk full?")
-            os.fsync(self._file.fileno())
+            self._put(line)
             self._events.append(stamped)  # type: ignore[arg-type]
         for listener in tuple(self._listeners):
             self._tell(listener, stamped)  # type: ignore[arg-type]
         return stamped
+
+    def _put(self, line: bytes) -> None:
+        """Write *line* whole or not at all: half a line would make the ones after it unreadable."""
+        try:
+            written = self._file.write(line)
+            if written != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+            os.fsync(self._file.fileno())
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._file.truncate(self._size)
+                self._file.seek(self._size)
+            raise
+        self._size += len(line)
 
     def _tell(self, listener: Callable[[AnyEvent], None], event: AnyEvent) -> None:
         """A listener that fails is not called again: a mistake on the screen must never stop a run or its undo."""
@@ -70,6 +90,39 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def writer_lives(path: Path) -> bool:
+    """True while somebody has the journal at *path* open for writing. Raises OSError when it cannot be opened."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def append_to(path: Path, event: E) -> E:
+    """Append *event* to the journal of a dead runner, after its last whole line; what follows that is cut off.
+
+    Raises BlockingIOError while somebody else writes to it, OSError when it cannot be written.
+    """
+    with path.open("r+b", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        whole = read_journal(path)
+        end = sum(len(line) for line, _ in zip(file.readlines(), whole.events, strict=False))
+        stamped = event.with_(seq=len(whole.events), at=event.at or time.time())
+        file.truncate(end)
+        file.seek(end)
+        line = stamped.model_dump_json().encode() + b"\n"
+        try:
+            if file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(end)
+            raise
+    return stamped
 
 
 class ReadJournal:

@@ -1,53 +1,20 @@
-"""Alertmanager's API v2, asked of every peer: alerts, silences, status. Reads only."""
+"""Alertmanager's API v2, asked of every peer: alerts, silences, status. Writes nothing but the routing probe."""
 
 from __future__ import annotations
 
+import secrets
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from drill.core.clock import parse_rfc3339
+from drill.core.clock import parse_rfc3339, rfc3339
 from drill.core.errors import Unavailable
-from drill.core.observations import AlertmanagerAlert
+from drill.core.observations import AlertmanagerAlert, PeerStatus, RouteProbe, Silence, SilenceMatcher
 from drill.observe.http import Server, ServerOptions
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class SilenceMatcher:
-    """One matcher: ``name`` = (or !=, =~, !~) ``value``."""
-
-    name: str
-    value: str
-    is_regex: bool
-    is_equal: bool
-
-
-@dataclass(frozen=True)
-class Silence:
-    """One silence; ``state`` is active, pending or expired, times are Unix seconds."""
-
-    id: str
-    matchers: tuple[SilenceMatcher, ...]
-    state: str
-    starts_at: float
-    ends_at: float
-    created_by: str
-    comment: str
-    peer: str
-
-
-@dataclass(frozen=True)
-class PeerStatus:
-    """One peer: ``error`` is empty when it answered; ``cluster`` is its gossip state, ``config`` its YAML."""
-
-    peer: str
-    error: str = ""
-    version: str = ""
-    cluster: str = ""
-    started_at: float = 0.0
-    config: str = ""
+PROBE_LABEL = "drill_probe"
+"""Marks alerts that only ask for their way; never seen as an alert by anything here."""
 
 
 class Alertmanagers:
@@ -62,7 +29,7 @@ class Alertmanagers:
         What a peer holds is not merged with what another holds; ``peer`` tells them apart. Which peers are
         silent is :meth:`status`'s to say.
         """
-        return self._ask("/api/v2/alerts", _alert)
+        return [alert for alert in self._ask("/api/v2/alerts", _alert) if PROBE_LABEL not in alert.labels]
 
     def silences(self) -> Sequence[Silence]:
         """Return the silences that are active or will be, of all peers that answer. Raises Unavailable."""
@@ -84,10 +51,47 @@ class Alertmanagers:
             raise errors[0] if errors else Unavailable("no Alertmanager is configured")
         return found
 
+    def probe(self, labels: Mapping[str, str], ends_in_s: float) -> Sequence[RouteProbe]:
+        """Ask each peer what it would do with an alert of *labels*, and return what those say that answer.
+
+        A probe is a real alert that says of itself that it ends *ends_in_s* seconds from now. While that is
+        sooner than its group's ``group_wait``, the group's first flush finds nothing but a resolved alert that
+        nobody was told of, and sends nothing (``dispatch`` and ``notify.DedupStage`` of Alertmanager).
+        """
+        return [probe for peer in self.peers if (probe := _probe_peer(peer, labels, ends_in_s)) is not None]
+
     def close(self) -> None:
         """Close all sessions; closing twice is harmless."""
         for peer in self.peers:
             peer.close()
+
+
+def _probe_peer(peer: Server, labels: Mapping[str, str], ends_in_s: float) -> RouteProbe | None:
+    mark = f"drill-probe-{secrets.token_hex(4)}"
+    now = time.time()
+    alert = {
+        "labels": {**labels, PROBE_LABEL: mark},
+        "annotations": {"summary": "drill asks where this alert would go; it ends by itself and notifies nobody"},
+        "startsAt": rfc3339(now),
+        "endsAt": rfc3339(now + ends_in_s),
+    }
+    try:
+        peer.post("/api/v2/alerts", [alert])
+        found = peer.get("/api/v2/alerts", {"filter": f'{PROBE_LABEL}="{mark}"'})
+        return peer.call(lambda: _probe(found[0], peer.url) if found else None)
+    except Unavailable:
+        return None
+
+
+def _probe(item: Mapping[str, Any], peer: str) -> RouteProbe:
+    alert = _alert(item, peer)
+    return RouteProbe(
+        peer=peer,
+        receivers=alert.receivers,
+        state=alert.state,
+        silenced_by=alert.silenced_by,
+        inhibited_by=alert.inhibited_by,
+    )
 
 
 def _read_all(peer: Server, path: str, read: Callable[[Mapping[str, Any], str], T]) -> Sequence[T]:
@@ -105,6 +109,7 @@ def _alert(item: Mapping[str, Any], peer: str) -> AlertmanagerAlert:
         starts_at=parse_rfc3339(item["startsAt"]),
         ends_at=parse_rfc3339(item["endsAt"]),
         peer=peer,
+        muted_by=tuple(status.get("mutedBy") or ()),
     )
 
 
@@ -112,7 +117,12 @@ def _silence(item: Mapping[str, Any], peer: str) -> Silence:
     return Silence(
         id=item["id"],
         matchers=tuple(
-            SilenceMatcher(one["name"], one["value"], bool(one["isRegex"]), bool(one.get("isEqual", True)))
+            SilenceMatcher(
+                name=one["name"],
+                value=one["value"],
+                is_regex=bool(one["isRegex"]),
+                is_equal=bool(one.get("isEqual", True)),
+            )
             for one in item["matchers"]
         ),
         state=item["status"]["state"],

@@ -126,6 +126,14 @@ class Server:
         all_params = {**self.options.params, **params}
         return self.session.get(f"{self.url}{path}", params=all_params, timeout=self.options.timeout).json()
 
+    def text(self, path: str) -> str:
+        """GET *path* below the base URL and return it as text (``/metrics``). Raises Unavailable."""
+        return self.call(lambda: self.session.get(f"{self.url}{path}", timeout=self.options.timeout).text)
+
+    def post(self, path: str, body: Any) -> None:
+        """POST *body* as JSON; never tried again. Raises Unavailable."""
+        self.call(lambda: self.session.post(f"{self.url}{path}", json=body, timeout=self.options.timeout))
+
     def call(self, ask: Callable[[], T]) -> T:
         """Return what *ask* asks and reads; whatever comes instead becomes Unavailable."""
         try:

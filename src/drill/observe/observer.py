@@ -6,15 +6,29 @@ Owns which query answers which question. Refuses to judge; and what cannot be se
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from drill.core.errors import Unavailable
 from drill.core.facts import Endpoints
-from drill.core.observations import AlertmanagerAlert, AlertSpan, Notification, RuleStatus, SliSample
+from drill.core.observations import (
+    AlertmanagerAlert,
+    AlertSpan,
+    Notification,
+    Notifier,
+    PeerStatus,
+    RecordingRule,
+    RouteProbe,
+    RuleStatus,
+    ScrapeTarget,
+    Silence,
+    SliSample,
+)
 from drill.core.units import parse_duration
-from drill.observe.alertmanager import Alertmanagers, PeerStatus, Silence
+from drill.observe.alertmanager import Alertmanagers
 from drill.observe.http import ServerOptions
+from drill.observe.muting import Mutes
 from drill.observe.prometheus import ClockSkew, Prometheus, Sample
 from drill.observe.sink import Sink
 from drill.observe.sli import (
@@ -62,6 +76,7 @@ class Observer:
         self.sink = Sink(endpoints.sink, self._options.sink) if endpoints.sink else None
         self._intervals: Mapping[str, float] = {}
         self._heartbeat = ""
+        self._mutes = Mutes(self.alertmanagers.status)
 
     def rules(self) -> Sequence[RuleStatus]:
         """Return all alerting rules Prometheus has loaded. Raises Unavailable."""
@@ -87,7 +102,7 @@ class Observer:
 
     def alertmanager_alerts(self) -> Sequence[AlertmanagerAlert]:
         """Return the alerts of all Alertmanager peers now. Raises Unavailable when no peer answers."""
-        return self.alertmanagers.alerts()
+        return self._mutes.mark(self.alertmanagers.alerts(), time.time())
 
     def silences(self) -> Sequence[Silence]:
         """Return the silences that are active or pending. Raises Unavailable when no peer answers."""
@@ -96,6 +111,40 @@ class Observer:
     def alertmanager_status(self) -> Sequence[PeerStatus]:
         """Return the state of every Alertmanager peer; a silent one has an ``error``."""
         return self.alertmanagers.status()
+
+    def recording_rules(self) -> Sequence[RecordingRule]:
+        """Return all recording rules Prometheus has loaded. Raises Unavailable."""
+        return self.prometheus.recording_rules()
+
+    def targets(self) -> Sequence[ScrapeTarget]:
+        """Return Prometheus's active scrape targets. Raises Unavailable."""
+        return self.prometheus.targets()
+
+    def notifier(self) -> Notifier:
+        """Return the state of Prometheus's way to its Alertmanagers. Raises Unavailable."""
+        return self.prometheus.notifier()
+
+    def sends_to(self) -> Sequence[str]:
+        """Return the Alertmanagers Prometheus sends to now. Raises Unavailable."""
+        return self.prometheus.alertmanagers()
+
+    def external_labels(self) -> Mapping[str, str]:
+        """Return the labels Prometheus adds to every alert it sends. Raises Unavailable."""
+        return self.prometheus.external_labels()
+
+    def probe_route(self, labels: Mapping[str, str], ends_in_s: float) -> Sequence[RouteProbe]:
+        """Ask every Alertmanager peer what it would do with an alert; nothing is sent (see Alertmanagers.probe)."""
+        return self.alertmanagers.probe(labels, ends_in_s)
+
+    def count(self, selector: str) -> int:
+        """Return how many series *selector* has now. Raises Unavailable."""
+        found = self.prometheus.query(f"count({selector})")
+        return int(found[0].value) if found else 0
+
+    def label_values(self, selector: str, label: str) -> Sequence[str]:
+        """Return the values *label* has in the series of *selector*, sorted. Raises Unavailable."""
+        found = self.prometheus.query(f"count by ({label}) ({selector})")
+        return sorted({sample.labels.get(label, "") for sample in found})
 
     def notifications(self, since: float) -> Sequence[Notification]:
         """Return what the sink got since *since*; empty where there is no sink. Raises Unavailable."""
@@ -161,18 +210,25 @@ class Observer:
     def evaluation_gaps(self, start: float, end: float) -> Sequence[tuple[float, float]]:
         """Return the times in ``[start, end]`` without rule evaluations: Prometheus was stopped or starved.
 
-        Read from a recorded constant, which every evaluation writes whatever the traffic; empty where no rule
-        records one. Times before its first sample are no gap. Raises Unavailable.
+        Read from a recorded constant, which every evaluation writes whatever the traffic; where no rule records
+        one, from ``up`` of one target, which a stopped server does not write either. Times before the first
+        sample are no gap. Raises Unavailable.
         """
         if not self._heartbeat:
             found = self.prometheus.query(OBJECTIVE)
             ids = sorted(one.labels.get("sloth_id", "") for one in found)
-            self._heartbeat = f'{OBJECTIVE}{{sloth_id="{ids[0]}"}}' if ids else ""
+            self._heartbeat = f'{OBJECTIVE}{{sloth_id="{ids[0]}"}}' if ids else self._any_recorded()
         if not self._heartbeat:
             return ()
         series = self.prometheus.raw(self._heartbeat, end - start, end)
         times = sorted(at for one in series for at, _ in one.samples)
         return gaps(times, end, max(self._intervals.values(), default=FALLBACK_INTERVAL_S))
+
+    def _any_recorded(self) -> str:
+        found = sorted(self.prometheus.query("up"), key=lambda one: sorted(one.labels.items()))
+        names = ("job", "instance")
+        inside = [",".join(f'{name}="{one.labels[name]}"' for name in names if name in one.labels) for one in found]
+        return f"up{{{inside[0]}}}" if inside else ""
 
     def started_at(self) -> float:
         """Return when Prometheus's process started, Unix seconds. Raises Unavailable."""

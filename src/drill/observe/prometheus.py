@@ -6,17 +6,22 @@ Owns URLs, parameters and the shapes of the answers. Refuses to interpret alerts
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
 from prometheus_api_client.prometheus_connect import PrometheusConnect
 
 from drill.core.clock import parse_rfc3339
 from drill.core.errors import Unavailable
-from drill.core.observations import RuleStatus
+from drill.core.observations import Notifier, RecordingRule, RuleStatus, ScrapeTarget
 from drill.observe.http import Server, ServerOptions
+
+_METRIC = re.compile(r"([a-zA-Z_:][\w:]*)(?:\{.*\})? (\S+)(?: -?\d+)?$")
+"""A line of the text exposition format: name, labels, value, perhaps a time."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,24 @@ class Prometheus:
             lambda: [peer["url"] for peer in self._data("/api/v1/alertmanagers")["activeAlertmanagers"]]
         )
 
+    def recording_rules(self) -> Sequence[RecordingRule]:
+        """Return all recording rules it has loaded."""
+        return self.server.call(lambda: _recording_rules(self._data("/api/v1/rules", {"type": "record"})))
+
+    def targets(self) -> Sequence[ScrapeTarget]:
+        """Return its active scrape targets."""
+        return self.server.call(
+            lambda: [_target(one) for one in self._data("/api/v1/targets", {"state": "active"})["activeTargets"]]
+        )
+
+    def external_labels(self) -> Mapping[str, str]:
+        """Return the labels it adds to every alert it sends."""
+        return self.server.call(lambda: _external_labels(self._data("/api/v1/status/config")["yaml"]))
+
+    def notifier(self) -> Notifier:
+        """Return the state of its way to the Alertmanagers, from its own ``/metrics``."""
+        return self.server.call(lambda: _notifier(metric_totals(self.server.text("/metrics"))))
+
     def started_at(self) -> float:
         """Return when its process started, Unix seconds."""
         return self.server.call(lambda: _started_at(self._data("/api/v1/status/runtimeinfo")))
@@ -161,6 +184,59 @@ def _rule(rule: Mapping[str, Any], group: Mapping[str, Any]) -> RuleStatus:
         interval_s=float(group["interval"]),
         state=rule["state"] if rule.get("state") in ("inactive", "pending", "firing") else "unknown",
     )
+
+
+def _recording_rules(data: Mapping[str, Any]) -> Sequence[RecordingRule]:
+    return [
+        RecordingRule(
+            name=rule["name"],
+            labels=rule.get("labels") or {},
+            query=rule["query"],
+            health=rule["health"] if rule.get("health") in ("ok", "err") else "unknown",
+            last_error=rule.get("lastError") or "",
+            group=group["name"],
+            interval_s=float(group["interval"]),
+        )
+        for group in data["groups"]
+        for rule in group["rules"]
+        if rule["type"] == "recording"
+    ]
+
+
+def _target(one: Mapping[str, Any]) -> ScrapeTarget:
+    health = one.get("health", "unknown")
+    return ScrapeTarget(
+        labels=one["labels"],
+        url=one["scrapeUrl"],
+        health=health if health in ("up", "down") else "unknown",
+        last_error=one.get("lastError") or "",
+    )
+
+
+def _external_labels(config: str) -> Mapping[str, str]:
+    wanted = ((yaml.safe_load(config) or {}).get("global") or {}).get("external_labels") or {}
+    return {str(name): str(value) for name, value in wanted.items()}
+
+
+def _notifier(totals: Mapping[str, float]) -> Notifier:
+    prefix = "prometheus_notifications_"
+    return Notifier(
+        queue_length=totals[f"{prefix}queue_length"],
+        queue_capacity=totals[f"{prefix}queue_capacity"],
+        sent=totals.get(f"{prefix}sent_total", 0.0),
+        errors=totals.get(f"{prefix}errors_total", 0.0),
+        dropped=totals.get(f"{prefix}dropped_total", 0.0),
+    )
+
+
+def metric_totals(text: str) -> Mapping[str, float]:
+    """Sum the samples of each metric of a text exposition over all its labels."""
+    totals: dict[str, float] = {}
+    for line in text.splitlines():
+        found = _METRIC.match(line)
+        if found:
+            totals[found[1]] = totals.get(found[1], 0.0) + float(found[2])
+    return totals
 
 
 def _active_alerts(data: Mapping[str, Any]) -> Sequence[ActiveAlert]:

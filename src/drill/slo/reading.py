@@ -6,7 +6,7 @@ Owns the wording of mistakes that every form can contain. Knows no form.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import promql_parser as ql
 
 from drill.core.problems import Problem, did_you_mean
+from drill.slo.model import Slo
 from drill.slo.positions import Document, Path
 
 NAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9._-]{0,62}[a-zA-Z0-9])?")
@@ -135,5 +136,19 @@ def equal_labels(selector: Any) -> dict[str, str]:
 
 
 def by(grouping: Sequence[str]) -> str:
-    """Return the ``by`` clause for *grouping*, with a space before it; empty for none."""
-    return f" by ({', '.join(grouping)})" if grouping else ""
+    """Return the ``by`` clause for *grouping* between spaces; empty for none."""
+    return f" by ({', '.join(grouping)}) " if grouping else ""
+
+
+def twice(slos: Iterable[Slo]) -> list[Problem]:
+    """Return a problem for every SLO whose id another one before it has."""
+    seen: dict[str, Slo] = {}
+    problems = []
+    for slo in slos:
+        first = seen.setdefault(slo.sloth_id, slo)
+        if first is not slo:
+            where = f"{first.file}:{first.line}" if first.file != slo.file else f"line {first.line}"
+            problems.append(
+                Problem(slo.file, slo.line, 1, f"the SLO '{slo.sloth_id}' stands twice: see {where} too")
+            )
+    return problems

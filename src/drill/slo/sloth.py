@@ -14,7 +14,7 @@ from typing import Any
 from drill.core.problems import Problem
 from drill.slo.model import WINDOW, Alerting, AlertSettings, Sli, Slo
 from drill.slo.positions import Path, load_documents
-from drill.slo.reading import DocumentReader
+from drill.slo.reading import DocumentReader, twice
 
 CRD_VERSION = "sloth.slok.dev/v1"
 _WINDOW = re.compile(r"\{\{-?\s*\.window\s*-?\}\}")
@@ -42,12 +42,7 @@ def load_sloth(text: str, file: str) -> tuple[list[Slo], list[Problem]]:
         reader = SlothReader(document)
         slos += reader.read()
         problems += reader.problems
-    seen: dict[str, Slo] = {}
-    for slo in slos:
-        if slo.sloth_id in seen:
-            problems.append(Problem(file, slo.line, 1, f"the SLO '{slo.sloth_id}' stands twice in this file"))
-        seen[slo.sloth_id] = slo
-    return slos, problems
+    return slos, problems + twice(slos)
 
 
 @dataclass

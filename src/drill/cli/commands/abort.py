@@ -28,5 +28,9 @@ def command(clear: bool) -> int:
         console.say(f"aborted: {stopped}")
     if not result.stopped:
         console.say("no run was under way")
+    for removed in result.removed:
+        console.say(f"removed: {removed}")
     console.say(f"new runs are refused until `drill abort --clear` (marker: {result.marker})")
-    return 0
+    for remaining in result.remaining:
+        console.warn(f"✗ STILL THERE: {remaining}")
+    return result.exit_code

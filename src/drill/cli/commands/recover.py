@@ -34,17 +34,18 @@ def command(run: str | None, out: Path, format_: str) -> int:
         import json
 
         runs = [{**vars(one), "run_dir": str(one.run_dir)} for one in result.runs]
-        console.data(json.dumps({"runs": runs, "sandboxes": result.sandboxes}, indent=2))
+        console.data(json.dumps({"runs": runs, "sandboxes": result.sandboxes, "remaining": result.left}, indent=2))
         return result.exit_code
     for one in result.runs:
         console.say(f"{one.run_dir}: {len(one.undone)} undone, {len(one.remaining)} left")
+        if one.note:
+            console.say(f"  {one.note}")
         for undone in one.undone:
             console.say(f"  ✓ {undone}", "green")
     for sandbox in result.sandboxes:
-        console.say(f"  ✓ dead sandbox: removed {sandbox}", "green")
-    for one in result.runs:
-        for remaining in one.remaining:
-            console.warn(f"✗ STILL THERE: {remaining}")
-    if not result.runs and not result.sandboxes:
+        console.say(f"  ✓ removed {sandbox}", "green")
+    if not result.runs and not result.sandboxes and not result.left:
         console.say("nothing to recover")
+    for remaining in result.left:
+        console.warn(f"✗ STILL THERE: {remaining}")
     return result.exit_code

@@ -2,8 +2,8 @@
 
 The connection that asked for a fault is its lease: lines on it are passed to the agent's stdin, and when it
 closes, so does that stdin and the agent reverts. With ``reapply`` the fault follows a restarted container: once
-the main process changed, an agent that lost its hold is replaced. When agent and guard died together, or are stopped
-together, init clears up behind them: nothing waits for a `drill recover`.
+the main process changed, an agent that lost its hold is replaced. When agent and guard died together, or are
+stopped together, init clears up behind them: nothing waits for a `drill recover`.
 """
 
 from __future__ import annotations

@@ -21,14 +21,17 @@ from drill.target.sandbox import httpwire, kernel
 from drill.target.sandbox.topology import CLIENT_TIMEOUT_S, SERVE_PORT
 
 CONNECT_TIMEOUT_S = 2.0
-PEER_TIMEOUT_S = 1.0
+QUICK_TIMEOUT_S = 0.5
+"""Inside the sandbox a connect takes less than a millisecond, and a lost SYN is sent again only after 1 s: one that
+waits this long has lost a packet, or meets nobody.
+"""
 SLOW_CONNECT_S = 0.9
 """Linux sends a lost SYN again after 1 s: a connect that took this long lost a packet."""
 _RETRANS_OFFSET = 100
 """Offset of tcpi_total_retrans in struct tcp_info (linux/tcp.h)."""
 BLOB_BYTES = 4 * 2**20
-TRANSFER_S = 1.0
-WARM_UP_S = 0.3
+TRANSFER_S = 0.6
+WARM_UP_S = 0.2
 """A shaper's bucket is full at first: the first part of a longer transfer does not count."""
 NETWORK_KINDS = ("connect_ms", "request_ms", "lost_ratio", "error_ratio", "transfer_kbit", "unreachable_ratio")
 
@@ -79,7 +82,7 @@ async def request(sock: socket.socket, address: httpwire.Address, timeout_s: flo
 
 async def requests(sockets: Sequence[socket.socket], address: httpwire.Address) -> list[Try]:
     """One request on each socket, started a little apart so that they do not queue behind each other."""
-    gap = min(0.025, 0.6 / max(1, len(sockets)))
+    gap = min(0.025, 0.3 / max(1, len(sockets)))
 
     async def later(number: int, sock: socket.socket) -> Try:
         await asyncio.sleep(number * gap)
@@ -89,7 +92,7 @@ async def requests(sockets: Sequence[socket.socket], address: httpwire.Address) 
 
 
 async def transfer_kbit(sock: socket.socket, address: httpwire.Address) -> float:
-    """Download a large body for at most a second or so; kbit/s once the first burst is through."""
+    """Download a large body for a little more than half a second; kbit/s once the first burst is through."""
     arrivals: list[tuple[float, int]] = []
 
     def arrived(total: int) -> bool:
@@ -123,7 +126,7 @@ async def answer(kind: str, address: str, sockets: Sequence[socket.socket]) -> f
     if kind in ("request_ms", "error_ratio"):
         tries = await requests(sockets, to)
     else:
-        timeout = PEER_TIMEOUT_S if kind == "unreachable_ratio" else CONNECT_TIMEOUT_S
+        timeout = CONNECT_TIMEOUT_S if kind == "connect_ms" else QUICK_TIMEOUT_S
         tries = list(await asyncio.gather(*(connect(sock, to, timeout) for sock in sockets)))
     if kind in ("connect_ms", "request_ms"):
         return median(each.seconds for each in tries) * 1000
