@@ -104,8 +104,7 @@ def test_what_is_no_slo_file_is_said(text: str) -> None:
 
 def replaced(data: Any) -> Iterator[Any]:
     """Yield *data* with each of its values, one after another, replaced by something else."""
-    for odd in (None, "x", 5, [], {}, [1], {"a": 1}, True):
-        yield odd
+    yield from (None, "x", 5, [], {}, [1], {"a": 1}, True)
     pairs = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
     for key, value in list(pairs):
         for other in replaced(value):

@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from testcluster import debian, processes
+from testcluster.cache import user_cache
 from testcluster.steps import Failed, Missing, Steps, run, succeeds, tail, wait_for
 
-STATE = Path("/run/drill-testcluster")
+# Of root, whom the private engine needs, or of a user with a Docker that already runs.
+STATE = Path("/run/drill-testcluster") if os.geteuid() == 0 else user_cache() / "testcluster" / "run"
 NETWORK = "kind"  # the name is kind's
 BRIDGE = "drill-kind"
 _CGROUP = "drill-testcluster"
@@ -46,6 +48,13 @@ class Engine:
     def load(self, archive: Path) -> None:
         """Load an archive of images."""
         self.docker("load", "-q", "-i", str(archive), timeout=_LOAD_S)
+
+    def forget_others(self, ref: str) -> None:
+        """Remove images of the same name with another tag, unless a container runs on one."""
+        listing = self.docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", ref.rsplit(":", 1)[0]).split()
+        for other in listing:
+            if other != ref:
+                succeeds(["docker", "image", "rm", other], env=self.environment)
 
     def network(self) -> dict[str, str]:
         """Subnet and bridge of kind's network. Raises Failed if there is none."""

@@ -91,6 +91,7 @@ def create(cluster: Cluster, image: str | None, steps: Steps) -> None:
             raise Failed(f"the cluster {cluster.name} is there but does not answer: `testcluster down` removes it")
         chosen = ["--image", image] if image else []
         cluster.kind("create", "cluster", "--config", str(CONFIG), "--wait", "120s", *chosen, timeout=_CREATE_S)
+        cluster.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=5s")  # kind only warns
         step.outcome = f"context {cluster.context}"
 
 

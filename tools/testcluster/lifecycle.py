@@ -76,6 +76,7 @@ def up(options: Options, steps: Steps) -> Cluster:
     if not private.has_image(image.ref):
         with steps.step("Load the node image"):
             private.load(image.archive)
+            private.forget_others(image.ref)
     cluster = _cluster(private, options.name, parts)
     if options.netem_node:
         uml.boot(cluster, image, parts.debian, steps)
@@ -89,7 +90,9 @@ def down(options: Options, steps: Steps) -> None:
     """Remove the cluster, and with the last one the private engine and all its traces."""
     existing = engine.running()
     if existing is not None:
-        kind.delete(_cluster(existing, options.name, _kind_only(steps)), steps)
+        found = _cluster(existing, options.name, _kind_only(steps))
+        kind.delete(found, steps)
+        shutil.rmtree(found.state, ignore_errors=True)
         return
     recorded = _recorded() if engine.pid() is not None else None
     if recorded is not None:
@@ -144,9 +147,13 @@ def _finish(cluster: Cluster, options: Options, steps: Steps) -> Cluster:
 
 
 def _kind_only(steps: Steps) -> Parts:
-    """kind and kubectl alone, which is all that a Docker of the user's needs beside it."""
-    wanted = [each for each in gobuild.cluster_builds() if each.name in ("kind", "kube")]
-    return Parts({each.name: gobuild.obtain(each, cache(), steps) for each in wanted}, Path("/"))
+    """kind and kubectl alone: beside a Docker of the user's those of the user do, where there are any."""
+    builds = {each.name: each for each in gobuild.cluster_builds()}
+    programs = {}
+    for name, program in (("kind", "kind"), ("kube", "kubectl")):
+        found = shutil.which(program)
+        programs[name] = Path(found).parent if found else gobuild.obtain(builds[name], cache(), steps)
+    return Parts(programs, Path("/"))
 
 
 def _record(parts: Parts) -> None:

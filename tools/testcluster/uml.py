@@ -83,7 +83,13 @@ def join(cluster: Cluster, steps: Steps) -> None:
         wait_for(
             lambda: _ready(cluster), what=f"readiness of {name} (see {folder(cluster)}/*.log)", timeout=_JOIN_S
         )
-        step.outcome = "ready"
+        names = cluster.kubectl(
+            "get", "service", "kube-dns", "-n", "kube-system", "-o", "jsonpath={.spec.clusterIP}"
+        )
+        wait_for(
+            lambda: _reaches(cluster, names, 53), what=f"an answer of {names} (names) to {name}", timeout=_JOIN_S
+        )
+        step.outcome = "ready, and names are answered"
 
 
 def execute(cluster: Cluster, script: str, timeout: float = _EXEC_S) -> str:
@@ -239,6 +245,15 @@ def _config_map(cluster: Cluster, name: str) -> dict[str, str]:
 
 def _service_token(cluster: Cluster, account: str) -> str:
     return cluster.kubectl("create", "token", account, "-n", "kube-system", f"--duration={_TOKEN_LIFE}").strip()
+
+
+def _reaches(cluster: Cluster, service: str, port: int) -> bool:
+    """Whether the worker gets through to a Service: kube-proxy has done its first round, routes lead both ways."""
+    try:
+        execute(cluster, f"timeout 2 bash -c 'exec 3<>/dev/tcp/{service}/{port}'", timeout=_EXEC_S)
+    except Failed:
+        return False
+    return True
 
 
 def _ready(cluster: Cluster) -> bool:

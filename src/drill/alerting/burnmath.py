@@ -87,7 +87,8 @@ class Forecast(Value):
 
     ``fires`` is true when it is certain at the whole interval of error ratios, ``may_fire`` when at least
     possible. ``firing_s`` counts from the fault's start, ``resolved_s`` from its end; both are None unless
-    ``may_fire``, and their upper ends are infinite when it is not certain. ``crossing_s`` is when both
+    ``may_fire``, and their upper ends are infinite when it is not certain. ``over_s`` (from the fault's end)
+    bounds the resolution of one that may fire. ``crossing_s`` is when both
     windows exceed the threshold at the low end, if the fault lasts long enough. ``needs_duration_s`` and
     ``needs_error_ratio`` say what alone would make it fire; None: nothing would.
     """
@@ -101,6 +102,7 @@ class Forecast(Value):
     price: float = 0.0
     needs_duration_s: float | None = None
     needs_error_ratio: float | None = None
+    over_s: float = 0.0
     why: str = ""
 
 
@@ -126,6 +128,8 @@ class Outcome(NamedTuple):
     firing_s: Interval | None
     resolved_s: Interval | None
     certain: bool
+    over_s: float = 0.0
+    """After this it does not fire any more, whether it did or not."""
 
 
 def crossing_s(condition: BurnCondition, error_ratio: float, disturbance: Disturbance) -> float:
@@ -201,6 +205,7 @@ def forecast(condition: BurnCondition, disturbance: Disturbance) -> Forecast:
         price=condition.price,
         needs_duration_s=need_length,
         needs_error_ratio=need_ratio,
+        over_s=found.over_s - length,
         why=_why(condition, disturbance, found, (need_length, need_ratio)),
     )
 
@@ -219,10 +224,11 @@ def outcome(condition: BurnCondition, low: Course, high: Course) -> Outcome:
     if not may:
         return Outcome(None, None, False)
     keep = _ceil(condition.keep_firing_for_s, condition.interval_s)
+    over_s = may[-1][1] + lag + keep
     if not must:
-        return Outcome((may[0][0] + hold, math.inf), (may[0][0] + keep, math.inf), False)
+        return Outcome((may[0][0] + hold, math.inf), (may[0][0] + keep, math.inf), False, over_s)
     firing = may[0][0] + hold, must[0][0] + lag + hold
-    return Outcome(firing, (must[-1][1] + keep, may[-1][1] + lag + keep), True)
+    return Outcome(firing, (must[-1][1] + keep, over_s), True, over_s)
 
 
 def _both(condition: BurnCondition, course: Course, *, must: bool) -> Spans:

@@ -20,7 +20,7 @@ _MONTHS = tuple(name.lower() for name in calendar.month_name)
 
 @dataclass(frozen=True)
 class _Entry:
-    """One entry; empty tuples hold always. Minutes of the day, weekdays from Sunday 0, negative days from the end."""
+    """One entry; empty tuples hold always. Minutes of a day, weekdays from Sunday 0, days < 0 from the end."""
 
     times: tuple[Range, ...]
     weekdays: tuple[Range, ...]

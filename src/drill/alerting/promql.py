@@ -83,7 +83,18 @@ def _comparison(expr: Any, op: str, lookup: Lookup) -> Condition | None:
         return _normal(expr.lhs, right, _leaves(expr.rhs, lookup), lookup)
     if op in ("<", "<=") and right is None and left is not None:
         return _normal(expr.rhs, left, _leaves(expr.lhs, lookup), lookup)
+    if op in ("<", "<=") and left is None and right is not None and right < 1:
+        return _normal(expr.lhs, round(1 - right, 12), _short_of_one(expr.rhs, lookup), lookup)
     return None
+
+
+def _short_of_one(expr: Any, lookup: Lookup) -> tuple[float, ...]:
+    """Return the factors of ``x`` in ``good ratio < 1 - x``: too little good is too much bad."""
+    while isinstance(expr, ql.ParenExpr):
+        expr = expr.expr
+    if isinstance(expr, ql.BinaryExpr) and str(expr.op) == "-" and constant(expr.lhs, lookup) == 1:
+        return _leaves(expr.rhs, lookup)
+    return ()
 
 
 def _normal(expr: Any, threshold: float, leaves: tuple[float, ...], lookup: Lookup) -> Condition:
@@ -190,13 +201,25 @@ def windows(expr: Any) -> set[float]:
 
 
 def is_ratio(expr: Any) -> bool:
-    """True when *expr* is a ratio over a time: a division of vectors, or an average over time."""
+    """True when *expr* is a ratio over a time: a division of vectors, an average over time, or the share of a
+    native histogram below a value."""
     for part in walk(expr):
         if isinstance(part, ql.BinaryExpr) and str(part.op) == "/":
             return True
-        if isinstance(part, ql.Call) and part.func.name == "avg_over_time":
+        if isinstance(part, ql.Call) and part.func.name in ("avg_over_time", "histogram_fraction"):
             return True
     return False
+
+
+def ranged(expr: Any) -> list[Any]:
+    """Return the selectors in *expr* that a range is taken of."""
+    found = []
+    for part in walk(expr):
+        if isinstance(part, ql.MatrixSelector):
+            found.append(part.vector_selector)
+        elif isinstance(part, ql.SubqueryExpr):
+            found += selectors(part.expr)
+    return found
 
 
 def selectors(expr: Any) -> list[Any]:
@@ -205,7 +228,13 @@ def selectors(expr: Any) -> list[Any]:
 
 
 def latency_threshold(expr: Any) -> float | None:
-    """Return the bucket (seconds, as its ``le`` says) by which *expr* tells slow from fast, or None."""
+    """Return the bucket (seconds, as its ``le`` says) by which *expr* tells slow from fast, or None.
+
+    A native histogram has no buckets: there it is the upper bound of ``histogram_fraction``.
+    """
+    for part in walk(expr):
+        if isinstance(part, ql.Call) and part.func.name == "histogram_fraction":
+            return constant(part.args[1], lambda _: None)
     for selector in selectors(expr):
         for matcher in selector.matchers.matchers:
             number = _NUMBER.match(matcher.value) if matcher.name == "le" else None

@@ -28,7 +28,8 @@ class BurnAlert(Value):
     """One burn-rate alert: what it looks at, when it fires, how it is evaluated. Seconds as they run.
 
     ``labels`` holds the static labels the firing alert will carry, those of the recorded series included.
-    ``threshold_s`` is the latency bucket of a latency SLI.
+    ``threshold_s`` is the latency bucket of a latency SLI. ``sloth_id`` is the SLO's id as a label says it, else
+    made of service and alert name: rules by hand have none.
     """
 
     alertname: str
@@ -136,16 +137,18 @@ class _Reader:
         if len(thresholds) != 1 or not promql.is_finite(parts[0].condition.threshold):
             return None
         labels = self._labels(rule, parts)
-        sloth_id = next((labels[name] for name in _SLO_LABELS if name in labels), "")
+        ratio = parts[0].ratio
+        service = _service(labels, ratio)
+        named = f"{service}-{rule.alert}" if service else rule.alert
+        sloth_id = next((labels[name] for name in _SLO_LABELS if name in labels), named)
         budget = self._meta("slo:error_budget:ratio", sloth_id)
         factor, budget = promql.factor_and_budget(*parts[0].condition[1:3], budget)
         days = self._meta("slo:time_period:days", sloth_id)
         used = [entry for part in parts for entry in part.recorded]
-        ratio = parts[0].ratio
         bucket = promql.latency_threshold(ratio)
         return BurnAlert(
             alertname=rule.alert, labels={"alertname": rule.alert, **labels}, annotations=rule.annotations,
-            sloth_id=sloth_id, service=_service(labels, ratio), factor=factor, objective=round(1 - budget, 12),
+            sloth_id=sloth_id, service=service, factor=factor, objective=round(1 - budget, 12),
             long_s=max(part.window_s for part in parts), short_s=min(part.window_s for part in parts),
             for_s=rule.for_s, keep_firing_for_s=rule.keep_firing_for_s,
             interval_s=max([self.groups[group].interval_s, *(entry.interval_s for entry in used)]),
@@ -166,9 +169,14 @@ class _Reader:
             used.append(found)
             expr = found.expr
         windows = promql.windows(expr)
-        if len(windows) != 1 or not promql.is_ratio(expr):
+        if len(windows) != 1 or not promql.is_ratio(expr) or self._averages_averages(expr):
             return None
         return _Part(condition, windows.pop(), expr, tuple(used))
+
+    def _averages_averages(self, expr: Any) -> bool:
+        """True when a range is taken of a series that is itself recorded over one: that is no window by formula."""
+        behind = [self.find(selector) for selector in promql.ranged(expr)]
+        return any(entry is not None and promql.windows(entry.expr) for entry in behind)
 
     def _labels(self, rule: Rule, parts: list[_Part]) -> dict[str, str]:
         series: dict[str, str] = {}
@@ -206,4 +214,4 @@ def _service(labels: dict[str, str], ratio: Any) -> str:
         if name in labels:
             return labels[name]
     fixed = [promql.equals(selector) for selector in promql.selectors(ratio)]
-    return next((each[name] for name in _SERVICE_LABELS for each in fixed if name in each), "")
+    return next((each[name] for name in _SERVICE_LABELS for each in (*fixed, labels) if name in each), "")

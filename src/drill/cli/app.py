@@ -22,11 +22,18 @@ SECTIONS: dict[str, dict[str, str]] = {
         "plan": "Say exactly what a run would do, cause and cost; touch nothing.",
         "predict": "Compute when a burn-rate alert fires, from numbers alone.",
     },
+    "Game days": {
+        "gameday": "Several scenarios as one occasion, with people and a schedule.",
+        "schedule": "Write a drill's schedule for Kubernetes, systemd, cron, GitHub, a calendar.",
+    },
     "Look": {
         "list": "The scenarios there are.",
         "validate": "Check scenario files; every mistake with its place.",
         "runs": "Past runs and their verdicts.",
         "report": "Show or render again the report of a run.",
+        "compare": "Two runs side by side.",
+        "coverage": "Which alert rules are proven, by what, and how long ago.",
+        "policy": "Reasons not to rely on the alerts, or not to drill now.",
     },
     "Stop and clean up": {
         "abort": "Stop every run on this machine, undo included.",

@@ -36,6 +36,21 @@ def sandbox_down(name: str) -> Sequence[str]:
     return [name]
 
 
+def kept_sandbox(target: str) -> Sandbox | None:
+    """Return the running sandbox that the target ``sandbox:NAME`` means, None for a fresh one.
+
+    Raises UsageError, Unavailable.
+    """
+    kind, colon, name = target.partition(":")
+    if kind != "sandbox" or (colon and name not in running()):
+        known = [f"sandbox:{one}" for one in running()]
+        raise UsageError(
+            f"target '{target}' is not known",
+            hint=f"--target sandbox makes a fresh one; running: {', '.join(known) or 'none'}",
+        )
+    return Sandbox.attach(name) if colon else None
+
+
 def _look_at(name: str) -> SandboxInfo:
     try:
         return _info(Sandbox.attach(name))

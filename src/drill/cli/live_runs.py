@@ -29,24 +29,42 @@ def check_not_aborted() -> None:
         )
 
 
+_listed = threading.Lock(), [0]
+"""How many times this process is listed: a game day lists itself and each run it holds; the last one strikes it off."""
+
+
+@contextmanager
+def _on_the_list() -> Iterator[None]:
+    entry = live_runs() / str(os.getpid())
+    lock, count = _listed
+    with lock:
+        count[0] += 1
+        entry.write_text(json.dumps({"created": psutil.Process().create_time()}))
+    try:
+        yield
+    finally:
+        with lock:
+            count[0] -= 1
+            if not count[0]:
+                entry.unlink(missing_ok=True)
+
+
 @contextmanager
 def hear_aborts(abort: threading.Event) -> Iterator[None]:
     """While inside, this process is listed as a live run, and SIGTERM or SIGUSR1 sets *abort*.
 
     Raises Refused when an abort came between the first look and the listing.
     """
-    entry = live_runs() / str(os.getpid())
     main = threading.current_thread() is threading.main_thread()
     numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP) if main else ()
     before = {number: signal.signal(number, lambda *_: abort.set()) for number in numbers}
     try:
-        entry.write_text(json.dumps({"created": psutil.Process().create_time()}))
-        check_not_aborted()
-        yield
+        with _on_the_list():
+            check_not_aborted()
+            yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        entry.unlink(missing_ok=True)
 
 
 def abort(clear: bool = False) -> AbortResult:

@@ -46,6 +46,41 @@ def complete_runs(ctx: click.Context, _param: click.Parameter, incomplete: str) 
     return [name for name in ["last", *names] if name.startswith(incomplete)]
 
 
+def complete_drills(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[Any]:
+    """Drill names from file names, else files."""
+    from click.shell_completion import CompletionItem
+
+    from drill.scenario.library import shipped
+
+    names = [path.stem for path in shipped("drills") if path.stem.startswith(incomplete)]
+    return [*names] or [CompletionItem(incomplete, type="file")]
+
+
+def duration(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Any:
+    """Read an option like ``24h`` as a timedelta; None stays None."""
+    from datetime import timedelta
+
+    from drill.core.units import parse_duration
+
+    try:
+        return None if value is None else timedelta(seconds=parse_duration(value))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Any:
+    """Read an option like ``2027-01-12T10:00`` as an aware time, UTC without a zone; None stays None."""
+    from datetime import UTC, datetime
+
+    if value is None:
+        return None
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(f"'{value}' is not a time: write it like 2027-01-12T10:00+01:00") from None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
+
+
 def out_option(function: F) -> F:
     """``--out DIR``."""
     return click.option(
@@ -80,7 +115,12 @@ def plan_options(function: F) -> F:
             help="The service to break; short for --set service=NAME.",
         ),
         click.option("--set", "sets", metavar="K=V", multiple=True, help="Set a parameter of the scenario."),
-        click.option("--target", default="sandbox", show_default=True, help="Where it runs."),
+        click.option(
+            "--target",
+            default="sandbox",
+            show_default=True,
+            help="Where it runs; sandbox:NAME is one that was kept.",
+        ),
         click.option(
             "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of all random choices."
         ),

@@ -1,8 +1,8 @@
-"""`drill recover`: cleaning up after dead runs, by their journals and by looking. Twice, or twice at once, is harmless.
+"""`drill recover`: cleaning up after dead runs, by their journals and by looking.
 
-A sandbox vanishes with its first process, and its faults with it; one that was kept clears up behind dead runners
-and is asked to look again. Then the journal of every dead run gets a last line that says what was undone, and what
-cannot be known is said in words.
+Doing it twice, or twice at once, is harmless. A sandbox vanishes with its first process, and its faults with it;
+one that was kept clears up behind dead runners and is asked to look again. Then the journal of every dead run gets
+a last line that says what was undone; what cannot be known is said in words.
 """
 
 from __future__ import annotations

@@ -5,18 +5,23 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from drill.cli.alertpath import AlertPath, alert_path
-from drill.cli.kept import sandbox_down, sandbox_status, sandbox_up
-from drill.cli.recovery import abort, check_not_aborted, hear_aborts, recover
+from drill.cli.kept import kept_sandbox, sandbox_down, sandbox_status, sandbox_up
+from drill.cli.leases import leases
+from drill.cli.live_runs import abort, check_not_aborted, hear_aborts
+from drill.cli.recovery import recover
+from drill.cli.safety import check_allowed
 from drill.cli.settings import RunResult, RunSettings
-from drill.core.errors import ExitCode, ProblemsFound, UndoIncomplete, UsageError
+from drill.core.errors import Aborted, ExitCode, ProblemsFound, UndoIncomplete, UsageError
 from drill.engine.preflight import preflight
 from drill.engine.run import Runner
+from drill.engine.steady import SteadyClock
 from drill.faults.base import Params
 from drill.faults.registry import faults, parameter_models
 from drill.journal.events import AnyEvent, Preflight
@@ -52,28 +57,44 @@ class CompiledPlan:
 
 def compile_plan(name_or_path: str, settings: RunSettings) -> CompiledPlan:
     """Compile a scenario by name or file. Raises ProblemsFound or UsageError; touches nothing."""
-    if settings.target != "sandbox":
-        raise UsageError(
-            f"target '{settings.target}' is not known",
-            hint="this version drills in the embedded sandbox: --target sandbox",
-        )
+    kept = kept_sandbox(settings.target)
     loaded = load(
         find(name_or_path, shipped_roots("scenarios")), faults=parameter_models(), overrides=settings.sets
     )
     if loaded.scenario is None or loaded.problems:
         raise ProblemsFound(loaded.problems)
-    path = alert_path(settings.fast_forward, SINK_URL)
-    spec = path.sandbox_spec(settings.fast_forward, settings.seed)
+    fast_forward = kept.spec.fast_forward if kept else settings.fast_forward
+    path = alert_path(fast_forward, SINK_URL)
+    spec = kept.spec if kept else path.sandbox_spec(fast_forward, settings.seed)
     source = Source(
         loaded.scenario, cast("dict[str, Params]", loaded.fault_params), loaded.parameters, loaded.sha256
     )
     compiled = compile_scenario(
-        source, planned_facts(spec), path.rules, faults(), seed=settings.seed, baseline_s=BASELINE_S
+        source,
+        kept.facts() if kept else planned_facts(spec),
+        path.rules,
+        faults(),
+        seed=settings.seed,
+        baseline_s=BASELINE_S,
     )
     if compiled.plan is None:
         complaints = compiled.complaints
         raise ProblemsFound([loaded.problem_at(one.path, one.message, one.hint) for one in complaints])
     return CompiledPlan(compiled.plan, loaded, path, spec)
+
+
+@contextmanager
+def _sandbox(spec: SandboxSpec, target: str, progress: Callable[[str], None] | None) -> Iterator[Sandbox]:
+    """A fresh sandbox that ends with the run, or the kept one, which does not."""
+    kept = kept_sandbox(target)
+    if kept is None:
+        with Sandbox.start(spec, on_progress=progress) as sandbox:
+            yield sandbox
+        return
+    try:
+        yield kept
+    finally:
+        kept.detach()
 
 
 def run(
@@ -85,29 +106,60 @@ def run(
 ) -> RunResult:
     """Run to the end, undo and report included.
 
-    Raises Refused while an abort is in force, UsageError when preflight forbids the start, Unavailable when
-    the sandbox does not come up. Ends with the sandbox gone, whatever happens.
+    Raises Refused while an abort or a freeze is in force or another run drills the same service, UsageError when
+    preflight forbids the start, Unavailable when the sandbox does not come up, Aborted when the files of the run
+    could not be written any more, UndoIncomplete. A fresh sandbox is gone in the end, whatever happens.
     """
     check_not_aborted()
     plan = compiled.plan
+    services = sorted({injection.service for injection in plan.injections})
+    check_allowed(plan.target, services, time.time())
     _forbid_blocked(plan.findings, settings)
     run_dir = _new_run_dir(settings.out, plan.scenario)
-    (run_dir / "plan.json").write_text(plan.model_dump_json(indent=1))
-    leftover = ""
-    with Journal(run_dir / "journal.jsonl") as journal, hear_aborts(abort):
+    try:
+        (run_dir / "plan.json").write_text(plan.model_dump_json(indent=1))
+        journal = Journal(run_dir / "journal.jsonl", clock := SteadyClock())
+    except OSError as error:
+        _remove_empty(run_dir)
+        raise UsageError(f"cannot write to {run_dir}: {error.strerror}", hint="choose another --out") from None
+    leftover, ran = "", None
+    with journal:
         journal.subscribe(listener)
         try:
-            with Sandbox.start(compiled.spec, on_progress=progress) as sandbox:
-                _drill(compiled, settings, sandbox, journal, run_dir.name, abort)
+            with (
+                hear_aborts(abort),
+                _sandbox(compiled.spec, settings.target, progress) as sandbox,
+                leases([f"sandbox {sandbox.id}/{name}" for name in services], run_dir.name),
+            ):
+                ran = _drill(compiled, settings, sandbox, journal, clock, abort)
         except UndoIncomplete as error:
             leftover = f"{error}; {error.hint}"
         except BaseException:
             if not journal.events:
                 _remove_empty(run_dir)
             raise
+        return _end(run_dir, plan, journal, ran, leftover)
+
+
+def _end(run_dir: Path, plan: Plan, journal: Journal, runner: Runner | None, leftover: str) -> RunResult:
+    """Write the report; what was left behind, or could not be written, is said last and loudest."""
+    broken = runner.broken if runner else ""
+    try:
         report = write_all(run_dir, plan, journal.events)
+    except OSError as error:
+        broken = broken or f"the report cannot be written: {error.strerror or error}"
+        report = None
     if leftover:
         raise UndoIncomplete(f"the sandbox left something behind: {leftover}", hint="run `drill recover`")
+    if runner is not None and not runner.undone:
+        if broken:
+            raise UndoIncomplete(f"{broken}; and not everything is as before", hint=f"drill recover {run_dir}")
+    elif broken:
+        raise Aborted(
+            f"{broken}; the drill was stopped and everything it did is undone",
+            hint=f"make room for {run_dir} and start again; what was seen until then is not a result",
+        )
+    assert report is not None
     return RunResult(run_dir, report, _exit_code(report))
 
 
@@ -116,9 +168,9 @@ def _drill(
     settings: RunSettings,
     sandbox: Sandbox,
     journal: Journal,
-    run_id: str,
+    clock: SteadyClock,
     abort: threading.Event,
-) -> None:
+) -> Runner:
     plan, observer = compiled.plan, Observer(sandbox.endpoints())
     try:
         found = _preflight(plan, observer)
@@ -133,10 +185,18 @@ def _drill(
                 plan, compiled.path.rules, history_s=history_s, baseline=baseline
             ),
             abort=abort,
+            clock=clock,
         )
         digest = hashlib.sha256(plan.model_dump_json().encode()).hexdigest()
-        runner.start(run_id, digest, found, forced=settings.force)
+        try:
+            runner.start(journal.path.parent.name, digest, found, forced=settings.force)
+        except OSError as error:
+            raise UsageError(
+                f"the journal cannot be written: {error.strerror or error}; nothing was touched",
+                hint="make room, or choose another --out",
+            ) from None
         runner.run()
+        return runner
     finally:
         observer.close()
 
@@ -176,9 +236,10 @@ def _new_run_dir(out: Path, scenario: str) -> Path:
 
 
 def _remove_empty(run_dir: Path) -> None:
-    for name in ("journal.jsonl", "plan.json"):
-        (run_dir / name).unlink(missing_ok=True)
-    run_dir.rmdir()
+    with suppress(OSError):
+        for name in ("journal.jsonl", "plan.json"):
+            (run_dir / name).unlink(missing_ok=True)
+        run_dir.rmdir()
 
 
 def _exit_code(report: Report) -> int:

@@ -18,7 +18,7 @@ IF_DUE = "15m"
 """How late a scheduler may start it. A time of two hours in one day must not run into each other."""
 GITHUB_IF_DUE = "50m"
 """GitHub starts late at busy times; less than the hour by which the wrong season's line is off."""
-IMAGE = "ghcr.io/example/drill:latest"
+IMAGE = "drill:latest"
 SYSTEMD_DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
 HEADER = "# Written by `drill schedule`. drill looks at the schedule of the drill file itself (--if-due)."
 

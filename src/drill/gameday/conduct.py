@@ -38,10 +38,14 @@ class StepResult:
 
 @dataclass(frozen=True)
 class Left:
-    """What the recovery of an interrupted run did, and what it could not."""
+    """What the recovery of an interrupted run did, and what it could not.
+
+    ``result``: the run had ended by itself, only the game day did not live to write it down.
+    """
 
     undone: tuple[str, ...] = ()
     remaining: tuple[str, ...] = ()
+    result: StepResult | None = None
 
 
 class Executor(Protocol):
@@ -95,6 +99,9 @@ def pick_up(journal: GamedayJournal, stage: Stage, *, pid: int, skip: bool) -> b
     for step in interrupted:
         stage.say(f"{step.planned.id}: was interrupted; removing what its run left")
         left = stage.executor.recover(step.run)
+        if left.result is not None:
+            _ended(journal, stage, step.planned.id, left.result)
+            continue
         journal.append(
             e.StepRecovered(step=step.planned.id, run=step.run, undone=left.undone, remaining=left.remaining)
         )
@@ -187,13 +194,21 @@ def _play(journal: GamedayJournal, stage: Stage, step: e.Step) -> None:
         journal.append(e.StepFinished(step=planned.id, verdict=verdict, exit_code=code, error=text))
         stage.say(f"{planned.id}: did not run: {text}")
         return
+    _ended(journal, stage, planned.id, result)
+
+
+def _ended(journal: GamedayJournal, stage: Stage, step: str, result: StepResult) -> None:
     journal.append(
         e.StepFinished(
-            step=planned.id, run=result.run, verdict=result.verdict, exit_code=result.exit_code,
-            headline=result.headline, budget_spent=dict(result.budget_spent),
+            step=step,
+            run=result.run,
+            verdict=result.verdict,
+            exit_code=result.exit_code,
+            headline=result.headline,
+            budget_spent=dict(result.budget_spent),
         )
-    )  # fmt: skip
-    stage.say(f"{planned.id}: {result.verdict}. {result.headline}")
+    )
+    stage.say(f"{step}: {result.verdict}. {result.headline}")
 
 
 def _link(journal: GamedayJournal, step: str, run: str) -> None:

@@ -39,6 +39,8 @@ class Rules:
 
     alerts: tuple[BurnAlert, ...]
     receivers_for: Callable[[Labels], tuple[str, ...]]
+    timings_for: Callable[[Labels], tuple[float, float]] | None = None
+    """``(group_wait, group_interval)`` of the route a set of labels takes, seconds as they run; None: the facts'."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ def repredict(plan: Plan, rules: Rules, *, history_s: float, baseline: Mapping[s
         group_wait_s=plan.group_wait_s,
         group_interval_s=plan.group_interval_s,
         receivers_for=rules.receivers_for,
+        timings_for=rules.timings_for,
     )
     expected = tuple(alert.with_(predicted=_pick(alert.match, predicted)) for alert in plan.expected)
     taken = [alert.predicted for alert in expected if alert.predicted]

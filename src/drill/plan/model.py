@@ -63,6 +63,8 @@ class PredictedAlert(Value):
     factor: float = 0.0
     long_s: float = 0.0
     short_s: float = 0.0
+    for_s: float = 0.0
+    keep_firing_for_s: float = 0.0
     fires: bool
     """It fires for certain, wherever in ``error_ratio`` the truth lies."""
     may_fire: bool = False

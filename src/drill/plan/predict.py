@@ -50,46 +50,62 @@ def predict_alerts(  # noqa: PLR0913 - two things to predict from, and what is k
     group_wait_s: float,
     group_interval_s: float,
     receivers_for: Callable[[Labels], tuple[str, ...]],
+    timings_for: Callable[[Labels], tuple[float, float]] | None = None,
 ) -> tuple[PredictedAlert, ...]:
     """Predict every alert of *alerts* whose SLO an impact touches, in the order of *alerts*.
 
     ``history_s`` is the age of the series at T0, ``baseline`` the healthy error ratio by ``sloth_id`` (0 where
     it is not named), ``traffic`` the traffic during the faults over the normal traffic. A rule with several
-    window pairs (read as several alerts with the same labels) gives one prediction, that of the first to fire.
+    window pairs (read as several alerts with the same labels) gives one prediction: it fires with the first and
+    resolves with the last of them. ``timings_for`` gives ``(group_wait, group_interval)`` of the route of a set
+    of labels; without it all routes have the two given.
     """
-    found: dict[tuple[tuple[str, str], ...], PredictedAlert] = {}
+    found: dict[tuple[tuple[str, str], ...], list[tuple[BurnAlert, Made]]] = {}
+    touching: dict[str, list[Caused]] = {}
+    for caused in sorted(impacts, key=lambda one: one[1]):
+        touching.setdefault(caused[0].sloth_id, []).append(caused)
     for alert in alerts:
-        touching = sorted((c for c in impacts if c[0].sloth_id == alert.sloth_id), key=lambda c: c[1])
-        if not touching:
-            continue
-        setting = Setting(scrape_s, history_s, baseline.get(alert.sloth_id, 0.0), traffic)
-        made = _predict(alert, touching, setting)
-        if made.firing_s is not None:
-            delivered = delivered_s(made.firing_s, group_wait_s, group_interval_s)
-            made = made.with_(delivered_s=delivered)
-        made = made.with_(receivers=receivers_for(made.labels))
-        key = tuple(sorted(made.labels.items()))
-        found[key] = _first(found[key], made) if key in found else made
-    return tuple(found.values())
+        if alert.sloth_id in touching:
+            setting = Setting(scrape_s, history_s, baseline.get(alert.sloth_id, 0.0), traffic)
+            made = _made(alert, touching[alert.sloth_id], setting)
+            found.setdefault(tuple(sorted(_labels(alert).items())), []).append((alert, made))
+    predicted = []
+    for pairs in found.values():
+        alert, made = _united(pairs)
+        one = _predicted(alert, touching[alert.sloth_id], made)
+        if one.firing_s is not None:
+            timings = timings_for(one.labels) if timings_for else (group_wait_s, group_interval_s)
+            one = one.with_(delivered_s=delivered_s(one.firing_s, *timings))
+        predicted.append(one.with_(receivers=receivers_for(one.labels)))
+    return tuple(predicted)
 
 
-def _first(a: PredictedAlert, b: PredictedAlert) -> PredictedAlert:
-    """Return the prediction of the window pair that fires first; one that fires wins over one that may."""
-
-    def rank(alert: PredictedAlert) -> tuple[bool, bool, float]:
-        at = alert.starts_at_s + alert.firing_s[0] if alert.firing_s else 0.0
-        return (not alert.fires, not alert.may_fire, at)
-
-    return min(a, b, key=rank)
+def _labels(alert: BurnAlert) -> dict[str, str]:
+    return {"alertname": alert.alertname, **alert.labels}
 
 
-def _predict(alert: BurnAlert, caused: Sequence[Caused], setting: Setting) -> PredictedAlert:
-    condition = alert.condition(setting.scrape_s)
-    made = _alone(condition, caused[0], setting) if len(caused) == 1 else _together(condition, caused, setting)
+def _united(pairs: Sequence[tuple[BurnAlert, Made]]) -> tuple[BurnAlert, Made]:
+    """Return the window pair that fires first, with the resolution of the one that resolves last."""
+
+    def rank(pair: tuple[BurnAlert, Made]) -> tuple[bool, bool, float]:
+        start, _, said = pair[1]
+        return (not said.fires, not said.may_fire, start + said.firing_s[0] if said.firing_s else 0.0)
+
+    alert, (start, end, first) = min(pairs, key=rank)
+    may = [(at, said) for _, (at, _, said) in pairs if said.firing_s]
+    certain = [said for _, said in may if said.fires and said.resolved_s]
+    if len(may) < 2 or not certain or first.firing_s is None:
+        return alert, (start, end, first)
+    low = min(at + said.firing_s[0] for at, said in may if said.firing_s) - start
+    resolved = max(said.resolved_s[0] for said in certain if said.resolved_s), max(said.over_s for _, said in may)
+    return alert, (start, end, first.with_(firing_s=(low, first.firing_s[1]), resolved_s=resolved))
+
+
+def _predicted(alert: BurnAlert, caused: Sequence[Caused], made: Made) -> PredictedAlert:
     start, end, said = made
     ratios = [impact.error_ratio for impact, _, _ in caused]
     return PredictedAlert(
-        labels={"alertname": alert.alertname, **alert.labels},
+        labels=_labels(alert),
         sloth_id=alert.sloth_id,
         severity=alert.severity,
         factor=alert.factor,
@@ -110,6 +126,11 @@ def _predict(alert: BurnAlert, caused: Sequence[Caused], setting: Setting) -> Pr
 
 Made = tuple[float, float, Forecast]
 """When the causing injection starts and the last one ends (from T0), and what the alert does."""
+
+
+def _made(alert: BurnAlert, caused: Sequence[Caused], setting: Setting) -> Made:
+    condition = alert.condition(setting.scrape_s)
+    return _alone(condition, caused[0], setting) if len(caused) == 1 else _together(condition, caused, setting)
 
 
 def _alone(condition: BurnCondition, caused: Caused, setting: Setting) -> Made:
@@ -151,7 +172,7 @@ def _together(condition: BurnCondition, caused: Sequence[Caused], setting: Setti
     said = strongest.with_(
         fires=found.certain, may_fire=firing is not None, budget=spent, why=why,
         firing_s=firing and (firing[0] - start, firing[1] - start),
-        resolved_s=resolved and (resolved[0] - end, resolved[1] - end),
+        resolved_s=resolved and (resolved[0] - end, resolved[1] - end), over_s=found.over_s - end,
     )  # fmt: skip
     return start, end, said
 

@@ -17,7 +17,7 @@ from drill.report.svg import Scale, element, fitted, line, thin, time_label, tim
 
 LEAST_BURN = 0.1
 """Burn rates under a tenth are drawn at the bottom: they spend nothing worth seeing."""
-MOST_LINES = 6
+MOST_LINES = 4
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _sli_panel(series: Sequence[Series], x: Scale, top: float, layout: Layout) -
 
 
 def _burn_panel(report: Report, one: Series, x: Scale, top: float, layout: Layout) -> str:
-    names = sorted(one.burn_rates, key=_window_s)[:MOST_LINES]
+    names = _windows_to_draw(report, one)
     values = [v for name in names for v in one.burn_rates[name] if v is not None]
     factors = {window.factor: window.severity for window in report.windows.tested}
     high = 10 ** math.ceil(math.log10(max([10.0, *values, *factors]) + 1e-9))
@@ -157,6 +157,15 @@ def _burn_panel(report: Report, one: Series, x: Scale, top: float, layout: Layou
         parts.append(titled(f"Burn rate over {name}", line(points, class_=f"curve burn-{n}")))
     parts.append(_side([(f"burn-{n}", name) for n, name in enumerate(names)], top, layout))
     return element("g", *parts)
+
+
+def _windows_to_draw(report: Report, one: Series) -> list[str]:
+    """The windows the alerts look at, shortest first; those of the fastest alerts where there are too many."""
+    tested = sorted(report.windows.tested, key=lambda pair: -pair.factor)
+    wanted = [window for pair in tested for window in (pair.short_s, pair.long_s)]
+    known = {_window_s(name): name for name in one.burn_rates}
+    chosen = list(dict.fromkeys(s for s in wanted if s in known))[:MOST_LINES] or sorted(known)[:MOST_LINES]
+    return [known[s] for s in sorted(chosen)]
 
 
 def _window_s(name: str) -> float:

@@ -16,7 +16,7 @@ from drill.core.units import format_duration
 from drill.report.charts import NARROW, WIDE, chart
 from drill.report.lanes import say, tone_of
 from drill.report.model import Report
-from drill.report.words import interval_s, seconds
+from drill.report.words import interval_s, lane_name, seconds, short_name
 
 TONES = {"pass": "good", "fail": "bad", "unknown": "doubt", "aborted": "doubt"}
 RESULTS = {
@@ -110,6 +110,8 @@ FILTERS = {
     "seconds": seconds,
     "duration": format_duration,
     "labels": render,
+    "lane_name": lane_name,
+    "short_name": short_name,
     "say": say,
     "tone": tone_of,
     "safe_link": safe_link,

@@ -8,6 +8,7 @@ from drill.core.clock import parse_rfc3339
 from drill.core.labels import matches, render
 from drill.report.model import Alert, Injection, Report
 from drill.report.svg import time_label
+from drill.report.words import lane_name
 from drill.verify.model import AlertVerdict
 
 
@@ -126,7 +127,7 @@ def _alert(report: Report, alert: Alert, *, demanded: bool) -> Lane:
     says = BRIEF.get(alert.verdict, say(alert.verdict)) if demanded else ("also" if alert.predicted else "allowed")
     return Lane(
         "alert",
-        name,
+        lane_name({**alert.match, **alert.labels}),
         render(alert.labels),
         bars,
         marks,

@@ -23,6 +23,12 @@ def subject(plan: Plan, alert: JudgedAlert) -> str:
     return f"{kind} for {what}"
 
 
+def lane_name(labels: Mapping[str, str]) -> str:
+    """Name an alert where there is little room: ``page · checkout-latency``; the alertname where it has no SLO."""
+    parts = [labels[name] for name in ("severity", "sloth_id") if labels.get(name)]
+    return " · ".join(parts) if labels.get("sloth_id") else labels.get("alertname", "") or render(labels)
+
+
 def short_name(labels: Mapping[str, str]) -> str:
     """Name an alert by what tells it apart: ``SLOLatencyFastBurn (checkout-latency, page)``."""
     parts = [labels[name] for name in ("sloth_id", "severity") if labels.get(name)]

@@ -63,9 +63,9 @@ class Catalog:
         if data.get("apiVersion") != VERSION:
             reader.bad(("apiVersion",), f"apiVersion is '{data.get('apiVersion')}', known is '{VERSION}'")
             return
-        kind = data.get("kind")
+        kind = str(data.get("kind"))
         if kind not in KINDS:
-            reader.bad(("kind",), f"kind '{kind}' is not OpenSLO's", did_you_mean(str(kind), KINDS))
+            reader.bad(("kind",), f"kind '{kind}' is not OpenSLO's", did_you_mean(kind, KINDS))
             return
         reader.known(data, (), {"apiVersion", "kind", "metadata", "spec"})
         metadata = reader.mapping(data, (), "metadata")

@@ -45,6 +45,8 @@ class DocumentReader:
         if not isinstance(value, dict):
             self.bad((*path, name), f"{name} is missing" if value is None else f"{name} must be a mapping")
             return {}
+        if required and not value:
+            self.bad((*path, name), f"{name} is empty")
         return value
 
     def text(self, raw: dict[str, Any], path: Path, name: str) -> str:

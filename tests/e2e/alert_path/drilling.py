@@ -126,7 +126,9 @@ def make_plan(target: ShopTarget, folder: Path, at: str, lasts: str) -> tuple[Pl
     routing, problems = load_routing(json.dumps(good_alertmanager()))
     assert routing is not None, problems
     rules = Rules(burn_alerts(good_groups()), lambda labels: receivers_for(routing, labels))
-    source = Source(loaded.scenario, cast("dict[str, Params]", loaded.fault_params), loaded.parameters, loaded.sha256)
+    source = Source(
+        loaded.scenario, cast("dict[str, Params]", loaded.fault_params), loaded.parameters, loaded.sha256
+    )
     compiled = compile_plan(source, target.facts(), rules, faults(), seed=1, baseline_s=BASELINE_S)
     assert compiled.plan is not None, compiled.complaints
     return compiled.plan, rules

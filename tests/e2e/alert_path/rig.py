@@ -63,7 +63,9 @@ def good_groups() -> list[Group]:
         Rule(record="slo:objective:ratio", expr="vector(0.99)", labels=IDS),
         Rule(record="slo:error_budget:ratio", expr="vector(1-0.99)", labels=IDS),
     ]
-    parts = [f"max(slo:sli_error:ratio_rate{w}{selector} > (14.4 * 0.01)) without (sloth_window)" for w in ("5s", "10s")]
+    parts = [
+        f"max(slo:sli_error:ratio_rate{w}{selector} > (14.4 * 0.01)) without (sloth_window)" for w in ("5s", "10s")
+    ]
     alert = Rule(
         alert="ShopBudgetBurn",
         expr="\nand\n".join(parts),
@@ -294,7 +296,19 @@ def expired_certificate(folder: Path) -> tuple[str, str]:
     """A certificate that ended in the year 2001; returns certificate and key files."""
     key, certificate, request = (str(folder / f"webhook.{end}") for end in ("key", "crt", "csr"))
     ca = ["openssl", "x509", "-req", "-in", request, "-signkey", key, "-out", certificate, "-days", "-1"]
-    new = ["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", request, "-subj", "/CN=127.0.0.1"]
+    new = [
+        "openssl",
+        "req",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        key,
+        "-out",
+        request,
+        "-subj",
+        "/CN=127.0.0.1",
+    ]
     for command in (new, ca):
         subprocess.run(command, check=True, capture_output=True, timeout=30)
     return certificate, key

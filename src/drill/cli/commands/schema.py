@@ -7,15 +7,16 @@ import click
 EPILOG = """\b
 Examples:
   drill schema scenario > scenario.schema.json
-  drill schema report"""
+  drill schema report
+  drill schema drill > drill.schema.json"""
 
 
 @click.command(epilog=EPILOG)
-@click.argument("which", type=click.Choice(("scenario", "report")), default="scenario")
+@click.argument("which", type=click.Choice(("scenario", "report", "drill")), default="scenario")
 def command(which: str) -> int:
-    """Print the JSON schema of scenario files (default) or of report.json.
+    """Print the JSON schema of scenario files (default), of report.json, or of drill files (game days).
 
-    In a scenario file, `# yaml-language-server: $schema=…` on the first line gives an editor completion.
+    In a scenario or drill file, `# yaml-language-server: $schema=…` on the first line gives an editor completion.
     """
     from drill.cli.console import Console
 
@@ -28,6 +29,10 @@ def _schema(which: str) -> str:
         from drill.report.json_schema import report_schema
 
         return report_schema()
+    if which == "drill":
+        from drill.gameday.schema import export as export_drill
+
+        return export_drill()
     from drill.faults.registry import parameter_models
     from drill.scenario.schema import export
 

@@ -198,21 +198,21 @@ class Holder:
 
     async def _patiently(self, agent: Agent, hearing: asyncio.Task[None]) -> None:
         """Wait for the agent's end, and not for ever where it cannot come: dead, stopped, or told to let go."""
-        since = 0.0
+        since, last = 0.0, None
         while not (await asyncio.wait({hearing}, timeout=LOOK_S))[0]:
             limit = self._patience(agent)
-            if limit is None:
-                since = 0.0
-                continue
-            since = since or time.monotonic()
-            if time.monotonic() - since > limit:
-                return
+            if limit is None or limit != last:
+                since, last = time.monotonic(), limit
+            elif time.monotonic() - since > limit:
+                if agent.ended:
+                    return
+                agent.kill()  # its guard, if it lives, now undoes the fault and says so
 
     def _patience(self, agent: Agent) -> float | None:
         if agent.ended:
             return GUARD_S
-        if agent.stopped:  # the guard kills it after the TTL, unless it is stopped as well
-            return GUARD_S if self._released else self.request.ttl
+        if agent.stopped:  # what cannot renew its lease has none
+            return GUARD_S if self._released else self.request.lease
         return REVERT_S if self._released else None
 
     async def _end_by_force(self, tell: Callable[[dict[str, Any]], None]) -> None:

@@ -1,0 +1,98 @@
+"""What a site forbids: freeze windows and protected targets, from ``safety.yaml``, looked at before every start.
+
+The file is read from ``/etc/drill`` and from the user's configuration folder (``$DRILL_SAFETY`` names another one);
+what any of them forbids is forbidden. A file that cannot be read forbids everything: failing open would be worse.
+
+::
+
+    freeze:
+      - from: 2026-12-20T00:00:00Z
+        until: 2027-01-02T00:00:00Z
+        reason: end of year
+        targets: ["prod*"]         # default: every target but the embedded sandbox
+    protect: ["prod/payment", "*/ledger"]   # TARGET/SERVICE, with * and ?
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import platformdirs
+import yaml
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from drill.core.clock import rfc3339
+from drill.core.errors import Refused
+
+SYSTEM = Path("/etc/drill/safety.yaml")
+SANDBOX = "sandbox"
+LARGEST = 1 << 20
+
+
+class Freeze(BaseModel):
+    """A time in which nothing starts; both ends with an offset from UTC."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    since: AwareDatetime = Field(alias="from")
+    until: AwareDatetime
+    reason: str = ""
+    targets: tuple[str, ...] = ()
+
+    def holds(self, target: str, now: datetime) -> bool:
+        """True when nothing may start at *target* at *now*."""
+        concerned = any(fnmatchcase(target, name) for name in self.targets) if self.targets else target != SANDBOX
+        return concerned and self.since <= now < self.until
+
+
+class Safety(BaseModel):
+    """One file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    freeze: tuple[Freeze, ...] = ()
+    protect: tuple[str, ...] = ()
+
+
+def files() -> list[Path]:
+    """Return the files that count on this machine, those that are there."""
+    given = os.environ.get("DRILL_SAFETY", "")
+    own = Path(given) if given else Path(platformdirs.user_config_path("drill")) / "safety.yaml"
+    return [path for path in (SYSTEM, own) if path.exists() or (given and path == own)]
+
+
+def check_allowed(target: str, services: Sequence[str], now: float) -> None:
+    """Raise Refused when a file forbids a drill of *services* at *target* at *now* (Unix seconds)."""
+    for path in files():
+        safety = _read(path)
+        _check_freeze(safety.freeze, target, now, path)
+        for service in services:
+            for pattern in safety.protect:
+                if fnmatchcase(f"{target}/{service}", pattern):
+                    raise Refused(
+                        f"{target}/{service} is protected: '{pattern}' in {path}",
+                        hint="drill another service, or have the owner of that file change it",
+                    )
+
+
+def _check_freeze(windows: Iterable[Freeze], target: str, now: float, path: Path) -> None:
+    moment = datetime.fromtimestamp(now, UTC)
+    for window in windows:
+        if window.holds(target, moment):
+            reason = f" ({window.reason})" if window.reason else ""
+            end = rfc3339(window.until.timestamp())
+            raise Refused(f"no drill starts at {target} before {end}{reason}: a freeze in {path}", hint="wait")
+
+
+def _read(path: Path) -> Safety:
+    try:
+        with path.open("rb") as file:
+            data = yaml.safe_load(file.read(LARGEST))
+        return Safety.model_validate(data if data is not None else {})
+    except (OSError, yaml.YAMLError, ValidationError, ValueError, RecursionError) as error:
+        first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error).splitlines()[0]
+        raise Refused(f"{path} cannot be used: {first}", hint="nothing starts until it is correct") from None

@@ -1,0 +1,1 @@
+"""What past runs prove: an index of them, comparisons, coverage of the alert rules, and the policy check."""
