@@ -140,9 +140,11 @@ def offset(view: View, at: float) -> str:
 
 
 def forecast_words(predicted: PredictedAlert | None) -> str:
-    """Say what a prediction says: ``fires 7.2s to 11.9s after the fault is in effect``."""
+    """Say what a prediction says: ``fires 7.2s to 11.9s after the fault is in effect``, or that it may."""
     if predicted is None:
         return "no prediction"
+    if predicted.may_fire and not predicted.fires:
+        return f"may fire: {predicted.why.removeprefix('it may fire, ')}"
     if not predicted.fires or predicted.firing_s is None:
         return f"does not fire: {predicted.why}"
     return f"fires {span_words(predicted.firing_s)} after the fault is in effect"

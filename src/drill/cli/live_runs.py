@@ -30,7 +30,7 @@ def check_not_aborted() -> None:
 
 
 _listed = threading.Lock(), [0]
-"""How many times this process is listed: a game day lists itself and each run it holds; the last one strikes it off."""
+"""How many times this process is listed: a game day lists itself and each run it holds."""
 
 
 @contextmanager

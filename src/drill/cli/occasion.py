@@ -82,7 +82,9 @@ def compile_day(loaded: LoadedDrill, asked: Asked, wires: Wiring) -> Day:
     """Compile every scenario of the drill. Raises ProblemsFound with all of them, UsageError; touches nothing."""
     assert loaded.drill is not None, "only a drill without problems is compiled"
     drill = loaded.drill.model_copy(update={"target": asked.target}) if asked.target else loaded.drill
-    fast_forward = asked.fast_forward or drill.fast_forward or (DEFAULT_FAST_FORWARD if drill.target == "sandbox" else 1)
+    fast_forward = (
+        asked.fast_forward or drill.fast_forward or (DEFAULT_FAST_FORWARD if drill.target == "sandbox" else 1)
+    )
     settings = RunSettings(
         target=drill.target, out=asked.out, fast_forward=fast_forward, force=asked.force, assume_yes=asked.yes
     )
@@ -107,7 +109,9 @@ def compile_day(loaded: LoadedDrill, asked: Asked, wires: Wiring) -> Day:
         )
     if problems:
         raise ProblemsFound(problems)
-    return Day(loaded, drill, tuple(steps), jobs, fast_forward, _cooldown(loaded, drill, jobs, fast_forward), settings)
+    return Day(
+        loaded, drill, tuple(steps), jobs, fast_forward, _cooldown(loaded, drill, jobs, fast_forward), settings
+    )
 
 
 def _cooldown(loaded: LoadedDrill, drill: Drill, jobs: Mapping[str, Job], fast_forward: float) -> float:
@@ -289,13 +293,13 @@ class WiredExecutor:
     def __init__(self, day: Day, console: Console, wires: Wiring) -> None:
         self._day, self._console, self._wires = day, console, wires
 
-    def run(
-        self, step: e.PlannedStep, linked: Callable[[str], None], abort: threading.Event
-    ) -> conduct.StepResult:
+    def run(self, step: e.PlannedStep, linked: Callable[[str], None], abort: threading.Event) -> conduct.StepResult:
         """Run one scenario; its lines carry the step's name when several run at once. Raises DrillError."""
         job = self._day.jobs[step.id]
         prefix = f"{step.id}: " if self._day.drill.order == "parallel" else "  "
-        lines = unharmed(LineWriter(View(job.plan), lambda text: self._console.say(prefix + text)).see, self._console)
+        lines = unharmed(
+            LineWriter(View(job.plan), lambda text: self._console.say(prefix + text)).see, self._console
+        )
 
         def listen(event: AnyEvent) -> None:
             if isinstance(event, RunStarted):

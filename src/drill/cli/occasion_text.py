@@ -53,7 +53,9 @@ def plan_lines(day: Day, checks: Sequence[e.Check]) -> Iterator[str]:
 def _step_lines(number: int, step: e.PlannedStep, plan: Plan, took: float) -> Iterator[str]:
     title = f": {step.title}" if step.title else ""
     yield f"  {number}. {step.id}{title} ({plan.scenario} on {plan.service})"
-    faults = ", ".join(f"{one.fault} on {len(one.replicas)} of {one.of_replicas} {one.service}" for one in plan.injections)
+    faults = ", ".join(
+        f"{one.fault} on {len(one.replicas)} of {one.of_replicas} {one.service}" for one in plan.injections
+    )
     pages = [one for one in plan.expected if one.predicted is not None and one.predicted.fires]
     yield f"     {faults}; {len(pages)} of {len(plan.expected)} expected alerts are predicted to fire"
     yield f"     price: up to {format_ratio(plan.budget_spend)} of a month's budget; about {format_duration(took)}"
@@ -64,8 +66,8 @@ def _step_lines(number: int, step: e.PlannedStep, plan: Plan, took: float) -> It
 
 def length(plan: Plan) -> float:
     """Return about how long a run takes, in seconds: start, baseline, faults, and the alerts' resolving."""
-    resolving = max((one.predicted.resolved_s[1] for one in plan.expected
-                     if one.predicted is not None and one.predicted.resolved_s is not None), default=0.0)  # fmt: skip
+    predicted = [one.predicted for one in plan.expected if one.predicted is not None]
+    resolving = max((one.resolved_s[1] for one in predicted if one.resolved_s is not None), default=0.0)
     return START_S + plan.baseline_s + plan.end_s + min(resolving, plan.guardrails.max_duration_s)
 
 
@@ -100,15 +102,15 @@ def due_rows(names: Sequence[str], start: datetime, end: datetime) -> list[dict[
         drill = load_drill(name).drill
         if drill is None or drill.schedule is None:
             continue
-        for one in occasions(drill.schedule, start, end):
-            rows.append(
-                {
-                    "drill": drill.metadata.name,
-                    "at": f"{one.at:%Y-%m-%dT%H:%M:%SZ}",
-                    "local": local(one, drill.schedule),
-                    "note": f"not held: {one.blackout}" if one.blackout else "",
-                }
-            )
+        rows += [
+            {
+                "drill": drill.metadata.name,
+                "at": f"{one.at:%Y-%m-%dT%H:%M:%SZ}",
+                "local": local(one, drill.schedule),
+                "note": f"not held: {one.blackout}" if one.blackout else "",
+            }
+            for one in occasions(drill.schedule, start, end)
+        ]
     return sorted(rows, key=lambda row: (row["at"], row["drill"]))
 
 
@@ -132,10 +134,12 @@ def drill_status(name: str, out: Path, at: datetime | None) -> dict[str, Any]:
 def _latest(folder: Path) -> dict[str, Any]:
     progress = read_progress(folder)
     if progress.finished is not None:
-        state = progress.finished.verdict
+        state: str = progress.finished.verdict
     else:
         state = "under way" if is_alive(folder) else "interrupted"
-    steps = [{"id": step.planned.id, "state": step.verdict or step.state, "run": step.run} for step in progress.steps]
+    steps = [
+        {"id": step.planned.id, "state": step.verdict or step.state, "run": step.run} for step in progress.steps
+    ]
     return {"state": state, "game_day": str(folder), "steps": steps}
 
 

@@ -24,6 +24,7 @@ def plan_text(plan: Plan) -> str:
         _section("Blast radius", _blast_radius(plan)),
         _section("Expected alerts", [line for alert in plan.expected for line in _expected(alert)]),
         _section("These will fire too", [_also(alert) for alert in _by_severity(plan.also) if alert.fires]),
+        _section("These may fire too", [_also(alert) for alert in _by_severity(plan.also) if _only_may(alert)]),
         _section("Timeline", timeline(plan)),
         _section("Price", _price(plan)),
         _section("Guardrails", _guardrails(plan)),
@@ -103,12 +104,19 @@ def _expected(alert: ExpectedAlert) -> Sequence[str]:
         lines.append(f"  must fire within {format_duration(alert.within_s)}")
     if predicted is None:
         return [*lines, "  no alert rule fits these labels"]
-    return [*lines, *(f"  {line}" for line in _prediction(predicted))]
+    return [*lines, *(f"  {line}" for line in prediction_lines(predicted))]
 
 
-def _prediction(predicted: PredictedAlert) -> Sequence[str]:
+def _only_may(predicted: PredictedAlert) -> bool:
+    return predicted.may_fire and not predicted.fires
+
+
+def prediction_lines(predicted: PredictedAlert) -> Sequence[str]:
+    """Say what one alert will do, in lines: whether and when it fires, is delivered and resolves."""
+    if _only_may(predicted):
+        return [f"MAY fire: {predicted.why.removeprefix('it may fire, ')}"]
     if not predicted.fires or predicted.firing_s is None:
-        return [f"does NOT fire: {predicted.why}"]
+        return [f"does NOT fire: {predicted.why.removeprefix('it does not fire: ')}"]
     low, high = (format_ratio(round(ratio, 4)) for ratio in predicted.error_ratio)
     lines = [
         f"bad requests {low if low == high else f'{low} to {high}'},"
@@ -126,6 +134,9 @@ def _also(predicted: PredictedAlert) -> str:
     name = predicted.labels.get("alertname", "") or predicted.sloth_id
     about = f"{predicted.sloth_id} {predicted.severity}".strip()
     when = f", {span_words(predicted.firing_s)} after the effect" if predicted.firing_s else ""
+    if _only_may(predicted):
+        high = format_ratio(round(predicted.error_ratio[1], 4))
+        when = f", at an error ratio near {high}"
     return f"{about or name}{when}{_to(', '.join(predicted.receivers))}"
 
 
@@ -138,7 +149,7 @@ def timeline(plan: Plan) -> Sequence[str]:
 
     The scale is that of the faults and the expected alerts; others that fire on and on run out of it (›).
     """
-    expected = [alert.predicted for alert in plan.expected if alert.predicted]
+    expected = [alert.predicted for alert in plan.expected if alert.predicted and alert.predicted.fires]
     alerts = [alert for alert in (*expected, *_by_severity(plan.also)) if alert.fires and alert.firing_s]
     end = max([plan.end_s * 1.05, *(time for alert in expected for time in _firing(alert) if time < float("inf"))])
     rows = [
@@ -184,9 +195,21 @@ def _price(plan: Plan) -> Sequence[str]:
             about = f"{predicted.sloth_id} {predicted.severity}"
             before = format_ratio(round(predicted.price, 4))
             lines.append(
-                f"{about}: {before} is spent before it fires, {format_ratio(round(predicted.budget, 4))} in all"
+                f"{about}: {before} is spent before it fires{_if_young(predicted)},"
+                f" {format_ratio(round(predicted.budget, 4))} in all"
             )
     return lines
+
+
+def _if_young(predicted: PredictedAlert) -> str:
+    """F·W/T is the price with a full history; on a young one it fires cheaper."""
+    return " once the history is full" if predicted.budget < predicted.price else ""
+
+
+def price_line(predicted: PredictedAlert) -> str:
+    """Say what it costs in error budget until it fires, and what the whole fault costs."""
+    price, budget = (format_ratio(round(share, 4)) for share in (predicted.price, predicted.budget))
+    return f"{price} of the error budget is spent before it fires{_if_young(predicted)}, {budget} in all"
 
 
 def _guardrails(plan: Plan) -> Sequence[str]:

@@ -19,6 +19,7 @@ from drill.cli.recovery import recover
 from drill.cli.safety import check_allowed
 from drill.cli.settings import RunResult, RunSettings
 from drill.core.errors import Aborted, ExitCode, ProblemsFound, UndoIncomplete, UsageError
+from drill.core.ports import Target
 from drill.engine.preflight import preflight
 from drill.engine.run import Runner
 from drill.engine.steady import SteadyClock
@@ -173,7 +174,7 @@ def _drill(
 ) -> Runner:
     plan, observer = compiled.plan, Observer(sandbox.endpoints())
     try:
-        found = _preflight(plan, observer)
+        found = _preflight(plan, observer, sandbox)
         if settings.force is False:
             _forbid_blocked(found.findings, settings)
         runner = Runner(
@@ -201,13 +202,13 @@ def _drill(
         observer.close()
 
 
-def _preflight(plan: Plan, observer: Observer) -> Preflight:
-    """Look until every rule was evaluated once; a fresh Prometheus needs a moment."""
+def _preflight(plan: Plan, observer: Observer, target: Target) -> Preflight:
+    """Look until nothing is in the way: a sandbox that was just born needs two scrapes and two evaluations."""
     deadline = time.monotonic() + RULES_WITHIN_S
     while True:
-        found = preflight(plan, observer, observer.clock_skew().skew_s, time.time())
-        waiting = not found.rules or any(rule.health == "unknown" for rule in found.rules)
-        if not waiting or time.monotonic() > deadline:
+        found = preflight(plan, observer, observer.clock_skew().skew_s, time.time(), target=target)
+        in_the_way = [one for one in found.findings if one.level == "block" and one not in plan.findings]
+        if not in_the_way or time.monotonic() > deadline:
             return found
         time.sleep(0.2)
 

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+FIRST, LAST = 0.0, 253_402_300_799.0
+"""1970 and the end of the year 9999: what can be written in four digits."""
+
 
 def rfc3339(unix: float) -> str:
-    """Render Unix seconds as ``2026-11-23T21:42:28.123Z``."""
+    """Render Unix seconds as ``2026-11-23T21:42:28.123Z``; a time that cannot be written is the nearest that can.
+
+    So a journal with a mad clock in it is rendered, and looks as mad as it is.
+    """
+    unix = max(FIRST, min(unix, LAST)) if unix == unix else FIRST
     moment = datetime.fromtimestamp(round(unix, 3), UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 

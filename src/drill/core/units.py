@@ -14,6 +14,10 @@ SIZE_UNITS = {
 }  # fmt: skip
 RATE_UNITS = {"bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9}
 
+LONGEST_S = 292 * DURATION_UNITS["y"]
+"""What 64 bits of nanoseconds hold, Prometheus's limit too."""
+LARGEST = 2**63 - 1
+
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w|y)")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*(bit|kbit|mbit|gbit)(?:ps)?", re.IGNORECASE)
@@ -23,7 +27,7 @@ _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 def parse_duration(text: str) -> float:
     """Parse ``400ms``, ``5m``, ``1h30m`` (Prometheus's form, fractions allowed) into seconds.
 
-    Raises ValueError naming the form when *text* is something else, a bare number included.
+    Raises ValueError naming the form when *text* is something else, a bare number included, and over 292 years.
     """
     text = text.strip()
     if text == "0":
@@ -31,7 +35,10 @@ def parse_duration(text: str) -> float:
     parts = _PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError(f"'{text}' is not a duration: write a number with a unit, like 400ms, 30s, 5m or 1h30m")
-    return float(sum(float(number) * DURATION_UNITS[unit] for number, unit in parts))
+    seconds = float(sum(float(number) * DURATION_UNITS[unit] for number, unit in parts))
+    if seconds > LONGEST_S:
+        raise ValueError(f"'{_short(text)}' is longer than 292y, the longest duration there is")
+    return seconds
 
 
 def parse_ratio(text: str) -> float:
@@ -50,7 +57,7 @@ def parse_size(text: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     if not match or match[2] not in SIZE_UNITS:
         raise ValueError(f"'{text}' is not a size: write a number with a unit, like 64Mi or 200MB")
-    return int(float(match[1]) * SIZE_UNITS[match[2]])
+    return _whole(text, float(match[1]) * SIZE_UNITS[match[2]])
 
 
 def parse_rate(text: str) -> int:
@@ -58,7 +65,17 @@ def parse_rate(text: str) -> int:
     match = _RATE.fullmatch(text.strip())
     if not match:
         raise ValueError(f"'{text}' is not a rate: write a number with a unit, like 256kbit or 1mbit")
-    return int(float(match[1]) * RATE_UNITS[match[2].lower()])
+    return _whole(text, float(match[1]) * RATE_UNITS[match[2].lower()])
+
+
+def _whole(text: str, value: float) -> int:
+    if value > LARGEST:
+        raise ValueError(f"'{_short(text)}' is more than 64 bits hold")
+    return int(value)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:40]}…"
 
 
 def format_duration(seconds: float) -> str:

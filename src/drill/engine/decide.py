@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from drill.core.labels import matches, render
+from drill.engine.guardrails import firing_keys, over_budget, stray_page
 from drill.engine.state import (
     Abort,
     AbortAsked,
@@ -77,8 +78,10 @@ def _learn(state: State, now: float, item: Seen, commands: list[Command]) -> Sta
             return state.with_injection(item.injection, stage=Stage.ENDED)
         case Observed():
             lost_since = (state.lost_since or now) if "prometheus" in item.lost else 0.0
-            kept = state.seen if "prometheus" in item.lost else item
-            return state.with_(seen=kept, lost_since=lost_since)
+            if "prometheus" in item.lost:
+                return state.with_(lost_since=lost_since)
+            spent = state.spent.advanced(item.slis) if state.t0 else state.spent
+            return state.with_(seen=item, lost_since=lost_since, spent=spent)
         case Guarded():
             return _learn_guard(state, now, item, commands)
         case AbortAsked():
@@ -117,6 +120,10 @@ def _check_limits(state: State, now: float, commands: list[Command]) -> State:
     patience = max(HEARTBEAT_LEAST_S, HEARTBEAT_SCRAPES * state.plan.scrape_interval_s)
     if state.lost_since and now - state.lost_since > patience and not state.stopping:
         return _abort(state, "guardrail", f"Prometheus has not answered for {patience:g} s", commands)
+    if state.phase in ("inject", "hold") and not state.stopping:
+        reason = over_budget(state) or stray_page(state)
+        if reason:
+            return _abort(state, "guardrail", reason, commands)
     return state
 
 
@@ -142,7 +149,7 @@ def _baseline(state: State, now: float, commands: list[Command]) -> State:
     if firing:
         return _abort(state, "guardrail", f"{firing} is firing before anything was broken", commands)
     commands += [MeasureBaseline(), Enter("inject")]
-    return state.with_(t0=now, phase="inject")
+    return state.with_(t0=now, phase="inject", before=firing_keys(state))
 
 
 def _already_firing(state: State) -> str:

@@ -6,10 +6,14 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Self
 
-from drill.core.observations import AlertmanagerAlert, AlertSpan, Notification
+from drill.core.observations import AlertmanagerAlert, AlertSpan, Notification, SliSample
 from drill.core.ports import AnyAction
+from drill.engine.budget import Meter
 from drill.journal.events import Phase
 from drill.plan.model import Plan, Step
+
+LabelKey = tuple[tuple[str, str], ...]
+"""An alert's labels, sorted: what tells one alert from another."""
 
 
 class Stage(StrEnum):
@@ -71,6 +75,7 @@ class Observed:
     alerts: tuple[AlertmanagerAlert, ...]
     notifications: tuple[Notification, ...]
     lost: tuple[str, ...] = ()
+    slis: tuple[SliSample, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -204,6 +209,10 @@ class State:
     aborted: bool = False
     seen: Observed = Observed((), (), ())
     lost_since: float = 0.0
+    spent: Meter = field(default_factory=Meter)
+    """Error budget spent since T0."""
+    before: frozenset[LabelKey] = frozenset()
+    """Alerts that were firing before T0: not the drill's doing."""
     finished: bool = False
 
     def with_(self, **changes: object) -> Self:

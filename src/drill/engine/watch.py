@@ -107,7 +107,7 @@ class Watcher:
             else:
                 self._lost.discard(source)
         self._check_guards()
-        self.tell(Observed(self._spans, self._alerts, self._notifications, tuple(self._lost)))
+        self.tell(Observed(self._spans, self._alerts, self._notifications, tuple(self._lost), self._slis))
 
     def _lose(self, source: Source, error: Exception) -> None:
         if source not in self._lost:
@@ -173,6 +173,6 @@ def _shape(spans: tuple[AlertSpan, ...]) -> set[tuple[object, ...]]:
 
 def _held(alerts: tuple[AlertmanagerAlert, ...]) -> set[tuple[object, ...]]:
     return {
-        (tuple(sorted(alert.labels.items())), alert.receivers, alert.state, alert.silenced_by, alert.inhibited_by)
-        for alert in alerts
+        (tuple(sorted(a.labels.items())), a.peer, a.receivers, a.state, a.silenced_by, a.inhibited_by, a.muted_by)
+        for a in alerts
     }

@@ -11,7 +11,15 @@ from datetime import datetime
 
 import yaml
 
-from drill.gameday.cronparts import LAST_DAY, LAST_WORKDAY, CronParts, clock_change_hits, parts, plain_cron, utc_crons
+from drill.gameday.cronparts import (
+    LAST_DAY,
+    LAST_WORKDAY,
+    CronParts,
+    clock_change_hits,
+    parts,
+    plain_cron,
+    utc_crons,
+)
 from drill.gameday.model import Drill, Schedule
 
 IF_DUE = "15m"
@@ -203,7 +211,17 @@ RULES: list[dict[str, list[str]]] = [
 
 
 def _cronjob(wanted: Wanted, labels: dict[str, str]) -> dict[str, object]:
-    command = ["drill", "gameday", "run", f"/drills/{wanted.name}.yaml", "--yes", "--if-due", IF_DUE, "--out", "/runs"]
+    command = [
+        "drill",
+        "gameday",
+        "run",
+        f"/drills/{wanted.name}.yaml",
+        "--yes",
+        "--if-due",
+        IF_DUE,
+        "--out",
+        "/runs",
+    ]
     container = {
         "name": "drill", "image": wanted.image, "command": command,
         "envFrom": [{"secretRef": {"name": f"{wanted.unit}-secrets", "optional": True}}],
@@ -241,7 +259,9 @@ class _Dumper(yaml.SafeDumper):
 
 _Dumper.add_representer(
     str,
-    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None),
+    lambda dumper, text: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style="|" if "\n" in text else None
+    ),
 )
 
 

@@ -99,7 +99,9 @@ def _approvals(drill: Drill, given: Given) -> Iterator[Check]:
         return
     for approval in drill.approvals:
         by = given.approvals.get(approval.role) or approval.by
-        over = approval.until and not given.approvals.get(approval.role) and approval.until < given.today.isoformat()
+        over = (
+            approval.until and not given.approvals.get(approval.role) and approval.until < given.today.isoformat()
+        )
         fix = f"--approve {approval.role}=NAME"
         if not by:
             yield Check(check="approval", level="block", text=f"{approval.role} has not agreed", fix=fix)
@@ -121,7 +123,9 @@ def _budget(drill: Drill, world: World) -> Iterator[Check]:
     try:
         budgets = world.budgets()
     except Unavailable as error:
-        yield Check(check="budget", level="block", text=f"the remaining budget is not known: {error}", fix=error.hint)
+        yield Check(
+            check="budget", level="block", text=f"the remaining budget is not known: {error}", fix=error.hint
+        )
         return
     for name in wanted.slos or sorted(budgets):
         left = budgets.get(name)

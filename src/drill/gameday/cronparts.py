@@ -37,12 +37,12 @@ class CronParts:
     @property
     def every_day(self) -> bool:
         """True when the day of the month does not matter."""
-        return ALL_DAYS <= self.days
+        return self.days >= ALL_DAYS
 
     @property
     def every_weekday(self) -> bool:
         """True when the weekday does not matter."""
-        return ALL_WEEKDAYS <= self.weekdays
+        return self.weekdays >= ALL_WEEKDAYS
 
 
 def parts(cron: str) -> CronParts:
@@ -111,7 +111,7 @@ def utc_crons(cron: str, tz: str, start: datetime, years: int = 5) -> list[str]:
 
 
 def clock_change_hits(cron: str, tz: str, start: datetime, years: int = 10) -> list[datetime]:
-    """Return the occasions that a clock change moves or doubles (UTC): schedulers other than drill may differ there."""
+    """Return the occasions that a clock change moves or doubles (UTC): other schedulers may differ there."""
     zone = ZoneInfo(tz)
     found = parts(cron)
     hits = []

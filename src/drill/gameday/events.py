@@ -219,7 +219,9 @@ def progress(events: Iterable[AnyEvent], *, alive: bool) -> Progress:
         state = _fold(state, event)
     if not alive:
         state = state.with_(
-            steps=tuple(step.with_(state="interrupted") if step.state == "running" else step for step in state.steps)
+            steps=tuple(
+                step.with_(state="interrupted") if step.state == "running" else step for step in state.steps
+            )
         )
     return state
 

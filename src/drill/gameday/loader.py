@@ -95,7 +95,9 @@ def _at(node: Node, *path: str | int) -> Node:
     """The node *path* leads to, or the last one on the way that is there."""
     for part in path:
         value = node.value
-        if (isinstance(value, dict) and isinstance(part, str) and part in value) or (isinstance(value, list) and isinstance(part, int) and part < len(value)):
+        if (isinstance(value, dict) and isinstance(part, str) and part in value) or (
+            isinstance(value, list) and isinstance(part, int) and part < len(value)
+        ):
             node = value[part]
         else:
             break
@@ -173,7 +175,9 @@ def _schedule(document: Document, node: Node | None) -> None:
         for key in ("from", "to"):
             place = _keys(item).get(key)
             if place is not None and isinstance(place.value, str) and not _is_time(place.value):
-                document.report(place, f"'{shorten(place.value)}' is not a day", f"blackout {index + 1}: 2026-12-24")
+                document.report(
+                    place, f"'{shorten(place.value)}' is not a day", f"blackout {index + 1}: 2026-12-24"
+                )
     since = _keys(node).get("since")
     if since is not None and isinstance(since.value, str) and not _is_time(since.value):
         document.report(since, f"'{shorten(since.value)}' is not a day", "write it as 2026-12-24")
@@ -220,4 +224,6 @@ def _identity(document: Document, root: Node, drill: Drill, path: Path) -> None:
     name: Any = drill.metadata.name
     if path.suffix in ENDINGS["drills"] and path.stem != name:
         place = _at(root, "metadata", "name")
-        document.report(place, f"the name '{name}' differs from the file's", f"name: {path.stem}, or rename the file")
+        document.report(
+            place, f"the name '{name}' differs from the file's", f"name: {path.stem}, or rename the file"
+        )

@@ -38,7 +38,8 @@ class DrillMetadata(Part):
     """Who the drill is and whose it is."""
 
     name: str = Field(
-        pattern=NAME, description="the drill's name, equal to its file's name: lower-case letters, digits and dashes"
+        pattern=NAME,
+        description="the drill's name, equal to its file's name: lower-case letters, digits and dashes",
     )
     title: str = Field("", description="the name as people say it")
     description: str = Field("", description="what it is for, and for whom")
@@ -150,7 +151,9 @@ class Secret(Part):
 class SlackAnnouncement(Part):
     """An incoming webhook of Slack."""
 
-    webhook: Secret = Field(description="where the address of the incoming webhook stands: {env: NAME} or {file: PATH}")
+    webhook: Secret = Field(
+        description="where the address of the incoming webhook stands: {env: NAME} or {file: PATH}"
+    )
 
 
 class PagerDutyAnnouncement(Part):
@@ -193,7 +196,9 @@ class Drill(Part):
         None, description="rest between two scenarios; at least group_interval + 60 s, which is what it is without"
     )
     servers: Servers = Field(Servers(), description="where the prerequisites are read")
-    roles: dict[str, Need] = Field(default_factory=dict, description="roles of the drill, each required or optional")
+    roles: dict[str, Need] = Field(
+        default_factory=dict, description="roles of the drill, each required or optional"
+    )
     participants: tuple[Participant, ...] = Field((), description="who takes part")
     approvals: tuple[Approval, ...] = Field((), description="who must agree before a target of yours is broken")
     prerequisites: Prerequisites = Field(Prerequisites(), description="what must hold, or it does not begin")

@@ -54,7 +54,9 @@ def _words(blackout: Blackout) -> str:
     )  # fmt: skip
 
 
-def missed(schedule: Schedule, runs: Sequence[datetime], now: datetime, known_since: datetime | None) -> list[Occasion]:
+def missed(
+    schedule: Schedule, runs: Sequence[datetime], now: datetime, known_since: datetime | None
+) -> list[Occasion]:
     """Return the occasions before *now* that no run took, blackouts left out.
 
     *runs* are the starts of the drill's game days. Counting begins on ``schedule.since``, else at *known_since*

@@ -70,7 +70,9 @@ def _rows(a: Report, b: Report) -> list[Row]:
             left = getattr(alert_a, name, None) if alert_a else None
             right = getattr(alert_b, name, None) if alert_b else None
             if left is not None or right is not None:
-                rows.append(Row(f"  {what}", _number(left, "s"), _number(right, "s"), _difference(left, right, "s")))
+                rows.append(
+                    Row(f"  {what}", _number(left, "s"), _number(right, "s"), _difference(left, right, "s"))
+                )
     rows += _unexpected(a, b)
     budgets_a = {one.slo: one.spent_percent for one in a.budgets}
     budgets_b = {one.slo: one.spent_percent for one in b.budgets}

@@ -63,13 +63,17 @@ def check_pages(found: Coverage, limits: Limits) -> list[Breach]:
         about = f"{name(rule)} ({rule.labels.get('sloth_service') or rule.labels.get('service') or 'page'})"
         if rule.proof_age_s is None:
             tried = "" if rule.state == "untested" else f" (last: {rule.state})"
-            breaches.append(Breach(PAGES, f"{about} was never proven{tried}", "drill run a scenario that expects it"))
+            breaches.append(
+                Breach(PAGES, f"{about} was never proven{tried}", "drill run a scenario that expects it")
+            )
         elif rule.state in ("late", "silent", "failed", "noise"):
             breaches.append(Breach(PAGES, f"{about} failed its last drill: {rule.state}", "see the run's actions"))
         elif rule.proof_age_s > limits.proof_age_s:
             old = format_duration(rule.proof_age_s)
             limit = format_duration(limits.proof_age_s)
-            breaches.append(Breach(PAGES, f"{about} was proven {old} ago, at most {limit} is allowed", "drill again"))
+            breaches.append(
+                Breach(PAGES, f"{about} was proven {old} ago, at most {limit} is allowed", "drill again")
+            )
     return breaches
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from drill.alerting.rules import BurnAlert
 from drill.core.facts import Facts
@@ -40,7 +41,7 @@ class Rules:
     alerts: tuple[BurnAlert, ...]
     receivers_for: Callable[[Labels], tuple[str, ...]]
     timings_for: Callable[[Labels], tuple[float, float]] | None = None
-    """``(group_wait, group_interval)`` of the route a set of labels takes, seconds as they run; None: the facts'."""
+    """``(group_wait, group_interval)`` of the route a set of labels takes, as they run; None: the facts'."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,13 @@ def compile_plan(
     return Compiled(plan.with_(findings=_findings(plan)))
 
 
-def repredict(plan: Plan, rules: Rules, *, history_s: float, baseline: Mapping[str, float]) -> Plan:
-    """Return *plan* with its predictions made anew from a measured history (s) and measured error ratios."""
+def repredict(
+    plan: Plan, rules: Rules, *, history_s: float, baseline: Mapping[str, float], traffic: float = 1.0
+) -> Plan:
+    """Return *plan* with its predictions made anew from a measured history (s) and measured error ratios.
+
+    ``traffic`` is the traffic during the faults over the normal traffic.
+    """
     spans = {injection.id: (injection.at_s, injection.for_s) for injection in plan.injections}
     caused = [
         (
@@ -133,6 +139,7 @@ def repredict(plan: Plan, rules: Rules, *, history_s: float, baseline: Mapping[s
         scrape_s=plan.scrape_interval_s,
         history_s=history_s,
         baseline=baseline,
+        traffic=traffic,
         group_wait_s=plan.group_wait_s,
         group_interval_s=plan.group_interval_s,
         receivers_for=rules.receivers_for,
@@ -291,11 +298,29 @@ def _prediction_findings(plan: Plan) -> tuple[Finding, ...]:
             text = f"no injection changes what {name} watches, so it cannot fire"
             findings.append(Finding(level="block", check="prediction", text=text, fix="expect another alert"))
         elif not alert.predicted.fires:
-            text = f"{name} cannot fire: {alert.predicted.why}"
-            findings.append(
-                Finding(level="block", check="prediction", text=text, fix="change the injection as said")
-            )
+            can = "may stay silent" if alert.predicted.may_fire else "cannot fire"
+            text = f"{name} {can}: {alert.predicted.why}"
+            fix = _smallest_change(plan, alert.predicted)
+            findings.append(Finding(level="block", check="prediction", text=text, fix=fix))
     return tuple(findings)
+
+
+def _smallest_change(plan: Plan, predicted: PredictedAlert) -> str:
+    """Say what alone would make it fire, in the scenario's own terms: times not divided by fast-forward."""
+    changes = []
+    causes = {impact.injection: impact for impact in plan.impacts if impact.sloth_id == predicted.sloth_id}
+    cause = next((one for one in plan.injections if one.id in causes and one.at_s == predicted.starts_at_s), None)
+    if predicted.needs_duration_s is not None and cause is not None and causes[cause.id].lasts_s is None:
+        needed, now = (
+            format_duration(ceil(s * plan.fast_forward)) for s in (predicted.needs_duration_s, cause.for_s)
+        )
+        changes.append(f"set 'for: {needed}' at injection '{cause.id}' (now {now})")
+    if predicted.needs_error_ratio is not None:
+        low, high = (format_ratio(round(ratio, 4)) for ratio in predicted.error_ratio)
+        now = low if low == high else f"{low} to {high}"
+        needed = format_ratio(ceil(predicted.needs_error_ratio * 1e4) / 1e4)
+        changes.append(f"fault more requests: at least {needed} must be bad (now {now})")
+    return ", or ".join(changes) or "expect another alert, or fault a service with a stricter objective"
 
 
 def _budget_findings(plan: Plan) -> tuple[Finding, ...]:

@@ -81,6 +81,12 @@ class PredictedAlert(Value):
     price: float = 0.0
     budget: float = 0.0
     why: str = ""
+    crossing_s: float | None = None
+    """When both windows exceed the threshold, from the start of the effect, if the fault lasts; None: never."""
+    needs_duration_s: float | None = None
+    """How long the fault would have to last for it to fire for certain; None: it fires, or that does not help."""
+    needs_error_ratio: float | None = None
+    """The error ratio that would make it fire for certain; None: it fires, or that does not help."""
 
 
 class ExpectedAlert(Value):

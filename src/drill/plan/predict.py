@@ -7,6 +7,7 @@ scenario, target or server. Several injections on one SLO are laid over each oth
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
 from typing import NamedTuple
 
 from drill.alerting.burnmath import (
@@ -121,6 +122,9 @@ def _predicted(alert: BurnAlert, caused: Sequence[Caused], made: Made) -> Predic
         price=said.price,
         budget=said.budget,
         why=said.why,
+        crossing_s=said.crossing_s if isfinite(said.crossing_s) else None,
+        needs_duration_s=said.needs_duration_s,
+        needs_error_ratio=said.needs_error_ratio,
     )
 
 

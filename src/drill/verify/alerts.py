@@ -12,6 +12,7 @@ from drill.verify.delivery import Delivery, judge_delivery
 from drill.verify.model import AlertVerdict, Claim, Evidence, JudgedAlert
 from drill.verify.record import Record
 from drill.verify.resolution import Resolution, judge_resolution
+from drill.verify.silence import explain_silence
 from drill.verify.spans import SeenSpan
 from drill.verify.timing import Cause, Due, cause_of, due, judge_timing
 
@@ -39,11 +40,11 @@ def judge_expected(record: Record, index: int) -> JudgedAlert:
     early = _before_its_fault(record, cause, first)
     if early is not None and first is not None:
         return _with_times(_judged(expected, first, [early]), record, cause, when)
-    timing = judge_timing(record, cause, when, first)
+    timing = explain_silence(record, expected, cause, when, judge_timing(record, cause, when, first))
     judged = _judged(expected, first, [timing])
     if first is None:
         return _with_times(judged, record, cause, when)
-    delivery = judge_delivery(record, expected, first.start)
+    delivery = judge_delivery(record, expected, first)
     resolution = judge_resolution(record, expected, cause, spans)
     if timing.verdict not in FINAL:
         claims = [claim for claim in (timing, delivery.claim, resolution.claim) if claim is not None]
@@ -69,7 +70,7 @@ def judge_also(record: Record, predicted: PredictedAlert) -> JudgedAlert:
     judged = _with_times(_judged(expected, first, [claim]), record, cause, when)
     if first is None:
         return judged
-    way = judge_delivery(record, expected, first.start)
+    way = judge_delivery(record, expected, first)
     return _with_way(judged, way, judge_resolution(record, expected, cause, spans))
 
 
@@ -81,7 +82,7 @@ def _judge_possible(record: Record, expected: ExpectedAlert, cause: Cause, first
     after = format_duration(max(0.0, first.start - cause.since))
     possible = Claim(verdict=AlertVerdict.ON_TIME, why=f"fired {after} after the effect, as was possible")
     judged = _judged(expected, first, [_before_its_fault(record, cause, first) or possible])
-    return _with_way(judged, judge_delivery(record, expected, first.start), None)
+    return _with_way(judged, judge_delivery(record, expected, first), None)
 
 
 def predicted_also(record: Record) -> tuple[PredictedAlert, ...]:
@@ -116,7 +117,7 @@ def _surplus(record: Record, span: SeenSpan) -> JudgedAlert:
     judged = _judged(expected, span, [claim]).with_(
         resolved_at=None if span.open else span.end + record.plan.evaluation_interval_s
     )
-    return _with_way(judged, judge_delivery(record, expected, span.start), None)
+    return _with_way(judged, judge_delivery(record, expected, span), None)
 
 
 def _before_its_fault(record: Record, cause: Cause, first: SeenSpan | None) -> Claim | None:

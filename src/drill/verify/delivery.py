@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from drill.core.observations import AlertmanagerAlert, Notification
+from drill.core.units import format_duration
 from drill.journal.events import NotificationsSeen
 from drill.plan.model import ExpectedAlert
 from drill.verify.model import AlertVerdict, Claim, Evidence
 from drill.verify.record import Record
+from drill.verify.spans import SeenSpan
+
+DELIVERY_S = 5.0
+"""What a webhook and the network may take before a delivery counts as late."""
 
 
 @dataclass(frozen=True)
@@ -22,15 +27,15 @@ class Delivery:
     evidence: tuple[Evidence, ...] = ()
 
 
-def judge_delivery(record: Record, expected: ExpectedAlert, firing_at: float) -> Delivery:
-    """Judge the delivery of the firing that began at *firing_at* (server time)."""
-    seen = record.in_alertmanager(expected.match, firing_at)
-    notes = record.notifications(expected.match, firing_at)
+def judge_delivery(record: Record, expected: ExpectedAlert, firing: SeenSpan) -> Delivery:
+    """Judge the delivery of *firing* (server time)."""
+    seen = record.in_alertmanager(expected.match, firing)
+    notes = record.notifications(expected.match, firing)
     wanted = [note for note in notes if not expected.receiver or note.receiver == expected.receiver]
     shown = wanted[:1] or notes[:1]
     routed = tuple(dict.fromkeys(name for _, alert in seen for name in alert.receivers))
     return Delivery(
-        claim=_claim(record, expected.receiver, seen, notes) if expected.receiver else None,
+        claim=_claim(record, expected.receiver, seen, notes, firing) if expected.receiver else None,
         in_alertmanager_at=seen[0][0] if seen else None,
         receivers=routed or tuple(dict.fromkeys(note.receiver for note in notes)),
         delivered_at=wanted[0].at if wanted else None,
@@ -39,11 +44,16 @@ def judge_delivery(record: Record, expected: ExpectedAlert, firing_at: float) ->
 
 
 def _claim(
-    record: Record, receiver: str, seen: list[tuple[float, AlertmanagerAlert]], notes: list[Notification]
+    record: Record,
+    receiver: str,
+    seen: list[tuple[float, AlertmanagerAlert]],
+    notes: list[Notification],
+    firing: SeenSpan,
 ) -> Claim:
-    if any(note.receiver == receiver for note in notes):
-        return Claim(verdict=AlertVerdict.ON_TIME, why=f"delivered to {receiver}")
-    suppressed = next((alert for _, alert in seen if alert.state == "suppressed"), None)
+    arrived = next((note for note in notes if note.receiver == receiver), None)
+    if arrived is not None:
+        return _in_time(record, receiver, arrived.at - firing.start)
+    suppressed = next((alert for _, alert in seen if alert.state == "suppressed" or alert.muted_by), None)
     if suppressed is not None:
         return Claim(verdict=AlertVerdict.SUPPRESSED, why=_suppressor(suppressed))
     routed = {name for _, alert in seen for name in alert.receivers}
@@ -51,6 +61,17 @@ def _claim(
     if others and receiver not in others:
         return Claim(verdict=AlertVerdict.MISROUTED, why=f"went to {', '.join(others)} instead of {receiver}")
     return _undelivered(record, receiver, bool(seen))
+
+
+def _in_time(record: Record, receiver: str, took_s: float) -> Claim:
+    """A new group waits ``group_wait``, an existing one at most ``group_interval``; the rest is the webhook's."""
+    plan = record.plan
+    allowed = max(plan.group_wait_s, plan.group_interval_s) + record.slack + DELIVERY_S + abs(record.skew)
+    took = format_duration(max(0.0, took_s))
+    if took_s <= allowed:
+        return Claim(verdict=AlertVerdict.ON_TIME, why=f"delivered to {receiver} {took} after it fired")
+    late = format_duration(took_s - allowed)
+    return Claim(verdict=AlertVerdict.LATE, why=f"delivered to {receiver} {took} after it fired, {late} too late")
 
 
 def _undelivered(record: Record, receiver: str, seen: bool) -> Claim:
@@ -75,7 +96,9 @@ def _suppressor(alert: AlertmanagerAlert) -> str:
         parts.append(f"silence {', '.join(alert.silenced_by)}")
     if alert.inhibited_by:
         parts.append(f"inhibition by {', '.join(alert.inhibited_by)}")
-    return f"suppressed by {' and '.join(parts) or 'a mute interval'}"
+    if alert.muted_by:
+        parts.append(f"mute interval {', '.join(alert.muted_by)}")
+    return f"suppressed by {' and '.join(parts) or 'Alertmanager, which does not say why'}"
 
 
 def _alertmanager_rows(seen: list[tuple[float, AlertmanagerAlert]]) -> list[Evidence]:

@@ -31,6 +31,8 @@ E = TypeVar("E", bound=Event)
 
 MILLISECOND = 0.001
 """Prometheus stores whole milliseconds, so times this close are equal."""
+SAME_START_S = 0.01
+"""``startsAt`` is the time of the evaluation, rounded by both servers in their own way."""
 
 
 @dataclass(frozen=True)
@@ -99,17 +101,18 @@ class Record:
         """All spans in *state* of alerts that *match*."""
         return [span for span in self.spans if span.state == state and matches(match, span.labels)]
 
-    def in_alertmanager(self, match: Labels, since: float) -> list[tuple[float, AlertmanagerAlert]]:
-        """All sightings of alerts that *match* in Alertmanager from *since* on, each with its time."""
+    def in_alertmanager(self, match: Labels, firing: SeenSpan) -> list[tuple[float, AlertmanagerAlert]]:
+        """All sightings of *firing*, an alert that *matches*, in Alertmanager, each with its time."""
         return [
             (look.at + self.skew, alert)
             for look in self.all(AlertmanagerSeen)
             for alert in look.alerts
-            if look.at + self.skew >= since - self.slack and matches(match, alert.labels)
+            if look.at + self.skew >= firing.start - self.slack
+            and same_alert(match, firing, alert.labels, alert.starts_at)
         ]
 
-    def notifications(self, match: Labels, since: float) -> list[Notification]:
-        """Firing notifications of the firing that began at *since*, earliest first.
+    def notifications(self, match: Labels, firing: SeenSpan) -> list[Notification]:
+        """Firing notifications of *firing*, earliest first.
 
         Alertmanager's ``startsAt`` is the time of Prometheus's evaluation, so it tells one firing from an
         earlier one; without it the receiver's clock must do, give or take the skew known between clocks.
@@ -118,7 +121,9 @@ class Record:
             note
             for look in self.all(NotificationsSeen)
             for note in look.notifications
-            if note.status == "firing" and matches(match, note.labels) and self._belongs(note, since)
+            if note.status == "firing"
+            and same_alert(match, firing, note.labels, note.starts_at)
+            and self._belongs(note, firing.start)
         ]
         return sorted(found, key=lambda note: note.at)
 
@@ -150,3 +155,16 @@ class Record:
         losses = self.lost(source)
         last_answer = max((event.seq for event in self.events if isinstance(event, answers)), default=-1)
         return next((loss for loss in losses if loss.seq > last_answer), None)
+
+
+def same_alert(match: Labels, firing: SeenSpan, labels: Labels, starts_at: float) -> bool:
+    """True when Alertmanager's *labels* are those of *firing*, which *match* was found by.
+
+    External labels and alert relabelling may add labels, then *match* still decides; or take labels away: then it
+    is the same alert when it began at the same evaluation, to the millisecond, and no label contradicts.
+    """
+    if matches(match, labels):
+        return True
+    if labels.get("alertname") != firing.labels.get("alertname") or abs(starts_at - firing.start) > SAME_START_S:
+        return False
+    return all(labels[name] == value for name, value in firing.labels.items() if name in labels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from drill.core.labels import Labels
 from drill.core.observations import SliSample
 from drill.core.units import format_duration
 from drill.plan.model import ExpectedAlert
@@ -63,7 +64,7 @@ def _unresolved(record: Record, ended: float, deadline: float, resolved_at: floa
 def _with_traffic(
     record: Record, expected: ExpectedAlert, last: SeenSpan, after_s: float
 ) -> tuple[Claim, tuple[Evidence, ...]]:
-    seen = record.sli(sloth_ids_of(record, expected, last), last.end, last.end + _traffic_window(record))
+    seen = record.sli(sloth_ids_of(record, expected, last.labels), last.end, last.end + _traffic_window(record))
     if not seen:
         why = "resolved, but no traffic was measured then, and silence resolves an alert too"
         return Claim(verdict=AlertVerdict.NO_EVIDENCE, why=why), ()
@@ -81,13 +82,13 @@ def _traffic_window(record: Record) -> float:
     return max(TRAFFIC_WITHIN_S, 10 * record.plan.scrape_interval_s)
 
 
-def sloth_ids_of(record: Record, expected: ExpectedAlert, span: SeenSpan) -> frozenset[str]:
+def sloth_ids_of(record: Record, expected: ExpectedAlert, labels: Labels) -> frozenset[str]:
     """The SLO whose traffic speaks for an alert; for an alert of no SLO, all those of its service."""
     predicted = expected.predicted.sloth_id if expected.predicted else ""
-    sloth_id = span.labels.get("sloth_id") or expected.match.get("sloth_id") or predicted
+    sloth_id = labels.get("sloth_id") or expected.match.get("sloth_id") or predicted
     if sloth_id:
         return frozenset({sloth_id})
-    service = span.labels.get("service") or record.plan.service
+    service = labels.get("service") or record.plan.service
     return frozenset(slo.sloth_id for slo in record.plan.slos if slo.service == service)
 
 

@@ -40,7 +40,9 @@ def _file(function: Any) -> Any:
 def _how(function: Any) -> Any:
     """Where and how fast: what decides the plans."""
     for option in (
-        click.option("--fast-forward", type=click.FloatRange(1, 3600), metavar="N", help="Divide the windows by N."),
+        click.option(
+            "--fast-forward", type=click.FloatRange(1, 3600), metavar="N", help="Divide the windows by N."
+        ),
         click.option("--target", metavar="NAME", help="Where it runs, instead of the file's target."),
     ):
         function = option(function)
@@ -121,8 +123,8 @@ def run(file: str, out: Path, force: bool, if_due: timedelta | None, quiet: bool
     from dataclasses import replace
 
     from drill.cli.console import Console
-    from drill.cli.occasion import begin, compile_day, load_drill
     from drill.cli.live_runs import check_not_aborted
+    from drill.cli.occasion import begin, compile_day, load_drill
     from drill.cli.settings import wiring
 
     console, asked, loaded = Console(quiet=quiet), _asked(out, options, force=force), load_drill(file)
@@ -142,11 +144,10 @@ def run(file: str, out: Path, force: bool, if_due: timedelta | None, quiet: bool
 
 @command.command()
 @_file
-@_how
 @out_option
 @click.option("--skip", is_flag=True, help="Do not repeat the scenario that was interrupted.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
-def resume(file: str, out: Path, skip: bool, quiet: bool, **options: Any) -> int:
+def resume(file: str, out: Path, skip: bool, quiet: bool) -> int:
     """Go on after a crash: what the interrupted scenario left is removed first; finished ones are not repeated."""
     from drill.cli.console import Console
     from drill.cli.occasion import Asked, compile_day, find_day, load_drill
@@ -218,8 +219,12 @@ def report(file: str, out: Path, format_: str) -> int:
 
 @command.command()
 @click.argument("files", nargs=-1, shell_complete=complete_drills)
-@click.option("--at", metavar="TIME", required=True, callback=moment, help="From this time on (UTC without a zone).")
-@click.option("--window", metavar="DURATION", default="24h", show_default=True, callback=duration, help="For so long.")
+@click.option(
+    "--at", metavar="TIME", required=True, callback=moment, help="From this time on (UTC without a zone)."
+)
+@click.option(
+    "--window", metavar="DURATION", default="24h", show_default=True, callback=duration, help="For so long."
+)
 @format_option("text", "json")
 def due(files: Sequence[str], at: Any, window: Any, format_: str) -> int:
     """Say which drills are due from TIME on, right once at both clock changes. Reads no clock, touches nothing."""
@@ -254,7 +259,9 @@ def _asked(out: Path, options: Mapping[str, Any], *, force: bool = False) -> Any
     for text in options["approve"]:
         role, equals, name = text.partition("=")
         if not equals or not role.strip() or not name.strip():
-            raise UsageError(f"--approve {text}: expected ROLE=NAME", hint="for example --approve service-owner=anna")
+            raise UsageError(
+                f"--approve {text}: expected ROLE=NAME", hint="for example --approve service-owner=anna"
+            )
         approvals[role.strip()] = name.strip()
     return Asked(
         out=out,

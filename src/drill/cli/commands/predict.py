@@ -1,18 +1,28 @@
-"""`drill predict burn`: when a burn-rate alert fires, from numbers alone."""
+"""`drill predict`: what every alert does in a scenario, or when one fires from numbers alone."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from drill.cli.options import format_option
+from drill.cli.options import complete_scenarios, format_option, plan_options, settings_from
 from drill.core.units import format_duration, format_ratio, parse_duration, parse_ratio
 
 if TYPE_CHECKING:
     from drill.alerting.burnmath import Forecast
+    from drill.cli.predicting import Predicted
+    from drill.plan.model import PredictedAlert
+
+SCENARIO_EPILOG = """\b
+Examples:
+  drill predict latency-spike --service checkout
+  drill predict latency-spike --service checkout --real-time --history 30d
+  drill predict high-error-rate --service shop --rules rules.yaml --alertmanager alertmanager.yaml
+  drill predict burn --help                  # numbers only, no scenario"""
 
 EPILOG = """\b
 Example:
@@ -51,9 +61,132 @@ DURATION, RATIO, OBJECTIVE = (
 )
 
 
-@click.group()
+class Subjects(click.Group):
+    """``burn`` is a command; any other first word is a scenario's name or file."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the hidden command's name before a scenario."""
+        first = args[0] if args else ""
+        if first and first not in self.commands and first not in ("--help", "-h"):
+            args = ["scenario", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=Subjects, epilog=SCENARIO_EPILOG, subcommand_metavar="SCENARIO|FILE [OPTIONS] | burn [OPTIONS]")
 def command() -> None:
-    """Compute when a burn-rate alert fires, from numbers alone. Nothing is asked, nothing is touched."""
+    """Say when alerts fire, at what price, and why not. Nothing is touched.
+
+    With a scenario: every alert its faults touch, by the rules of the sandbox or by --rules of your own
+    (`drill predict scenario --help` has the options). With `burn`: one alert from numbers alone.
+    """
+
+
+@command.command("scenario", epilog=SCENARIO_EPILOG)
+@click.argument("scenario", metavar="SCENARIO|FILE", shell_complete=complete_scenarios)
+@plan_options
+@click.option(
+    "--rules",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Your rule files (Prometheus or PrometheusRule), recordings included; windows are as in them.",
+)
+@click.option(
+    "--alertmanager",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Your Alertmanager configuration, for receivers and group times; with --rules.",
+)
+@click.option("--history", "history_s", type=DURATION, help="Age of the series when the drill starts.")
+@click.option("--scrape", "scrape_s", type=DURATION, help="Scrape interval.")
+@click.option("--baseline", type=RATIO, default="0%", show_default=True, help="Share of bad requests before it.")
+@click.option(
+    "--traffic", type=click.FloatRange(0), default=1.0, show_default=True, help="Traffic during / before it."
+)
+@click.option(
+    "--replicas",
+    type=click.IntRange(1, 1000),
+    default=4,
+    show_default=True,
+    help="Replicas of services that only your rules know.",
+)
+@format_option("text", "json")
+def scenario_(scenario: str, format_: str, **options: Any) -> int:
+    """Predict every alert that SCENARIO's faults touch: whether, when and at what price it fires.
+
+    firing and delivery count from the start of the fault's effect, resolution from its end. Exits 0.
+    """
+    import json
+
+    from drill.cli.console import Console
+    from drill.cli.predicting import Assumptions, predict
+    from drill.core.errors import UsageError
+
+    names = ("rules", "alertmanager", "history_s", "scrape_s", "baseline", "traffic", "replicas")
+    given = Assumptions(**{name: options.pop(name) for name in names})
+    if given.alertmanager and not given.rules:
+        raise UsageError("--alertmanager goes with --rules", hint="give the rule files whose alerts it routes")
+    found = predict(scenario, settings_from(options), given)
+    console = Console(machine=format_ == "json")
+    console.data(json.dumps(_scenario_answer(found)) if format_ == "json" else _scenario_text(found))
+    return 0
+
+
+def _scenario_answer(found: Predicted) -> dict[str, Any]:
+    from drill.plan.compile import all_predicted
+
+    plan = found.plan
+    return {
+        "scenario": plan.scenario,
+        "target": plan.target,
+        "fast_forward": plan.fast_forward,
+        "history_s": round(plan.history_s, 3),
+        "fault_s": [min(one.at_s for one in plan.injections), plan.end_s],
+        "alerts": [_alert_answer(alert) for alert in all_predicted(plan)],
+        "no_burn_rate_alerts": list(found.unread),
+    }
+
+
+def _alert_answer(alert: PredictedAlert) -> dict[str, Any]:
+    return {
+        "alertname": alert.labels.get("alertname", ""),
+        "sloth_id": alert.sloth_id,
+        "severity": alert.severity,
+        "labels": alert.labels,
+        "windows_s": [alert.long_s, alert.short_s],
+        "factor": alert.factor,
+        "receivers": list(alert.receivers),
+        "may_fire": alert.may_fire,
+        "error_ratio": list(alert.error_ratio),
+        "fires": alert.fires,
+        "crossing_s": None if alert.crossing_s is None else _finite(alert.crossing_s),
+        "firing_s": _pair(alert.firing_s),
+        "delivered_s": _pair(alert.delivered_s),
+        "resolved_s": _pair(alert.resolved_s),
+        "budget_percent": round(alert.budget * 100, 6),
+        "price_percent": round(alert.price * 100, 6),
+        "why": alert.why,
+    }
+
+
+def _scenario_text(found: Predicted) -> str:
+    from drill.cli.plan_text import prediction_lines, price_line, timeline, windows_line
+    from drill.plan.compile import all_predicted
+
+    plan = found.plan
+    lines = [f"{plan.scenario}: {plan.title}", f"  {windows_line(plan)}", ""]
+    alerts = all_predicted(plan)
+    for alert in alerts:
+        about = f"{alert.labels.get('alertname', '')} ({alert.sloth_id} {alert.severity})".replace(" )", ")")
+        lines += [about, *(f"  {line}" for line in prediction_lines(alert))]
+        if alert.fires:
+            lines.append(f"  {price_line(alert)}")
+    if not alerts:
+        lines.append("no alert watches what these faults change")
+    lines += ["", "Timeline", *(f"  {line}" for line in timeline(plan))]
+    if found.unread:
+        lines += ["", f"no burn-rate alerts, not predicted: {', '.join(found.unread)}"]
+    return "\n".join(lines)
 
 
 @command.command(epilog=EPILOG)
