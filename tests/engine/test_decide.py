@@ -161,9 +161,18 @@ def test_a_blind_run_ends():
     assert kinds(talk.turn(27.5, blind))[:1] == ["Abort"]
 
 
+def test_the_first_touch_waits_for_health():
+    """A newborn sandbox on a busy machine heals by itself; then the timeline starts."""
+    talk = Talk(plan())
+    talk.turn(0.0)
+    assert talk.turn(5.0, Prepared("slow"), Observed((firing(open_=True),), (), ())) == []
+    assert MeasureBaseline() in talk.turn(20.0, Observed((firing(open_=False),), (), ()))
+
+
 def test_an_alert_that_fires_already_forbids_the_first_touch():
     talk = Talk(plan())
     talk.turn(0.0)
-    commands = talk.turn(5.0, Prepared("slow"), Observed((firing(open_=True),), (), ()))
+    assert talk.turn(5.0, Prepared("slow"), Observed((firing(open_=True),), (), ())) == []
+    commands = talk.turn(36.0)
     assert kinds(commands)[0] == "Abort"
     assert not any(isinstance(command, Act | Undo) for command in commands)

@@ -63,3 +63,16 @@ def test_traffic_is_summed_by_service_and_nan_is_not_traffic() -> None:
         return Sample({"service": service}, value, 1.0)
 
     assert traffic_by_service([rate("a", 1.0), rate("a", 2.0), rate("b", math.nan)]) == {"a": 3.0}
+
+
+def test_without_traffic_the_shortest_window_stays_the_shortest() -> None:
+    """Its ratio vanishes first; the longer one's still counts requests from before they stopped."""
+    (slo,) = recorded_slos(
+        [Sample({"__name__": "slo:sli_error:ratio_rate1h", "sloth_id": "a", "sloth_window": "1h"}, 1.0, 9.0)]
+    )
+    assert slo.shortest == "1h"
+    slo.once_shortest = "5m"
+    assert slo.shortest == "5m"
+    (sample,) = sli_samples([slo], {"a": 0.0})
+    assert (sample.requests_per_second, sample.rates) == (0.0, {})
+    assert sli_samples([slo], {"a": 3.0}) == []

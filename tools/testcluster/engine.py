@@ -111,6 +111,8 @@ def leave_nothing(data: Path) -> None:
     """Remove mounts, cgroups, bridge and folder that are ours, whoever left them."""
     for mount in sorted({*_mounts_below(STATE), *_mounts_below(data)}, reverse=True):
         run(["umount", "-l", mount])
+    for port in Path(f"/sys/class/net/{BRIDGE}/brif").glob("*"):
+        run(["ip", "link", "delete", port.name])
     if Path(f"/sys/class/net/{BRIDGE}").exists():
         run(["ip", "link", "delete", BRIDGE])
     for folder in _cgroups():

@@ -94,10 +94,12 @@ def down(options: Options, steps: Steps) -> None:
         kind.delete(found, steps)
         shutil.rmtree(found.state, ignore_errors=True)
         return
-    recorded = _recorded() if engine.pid() is not None else None
+    recorded = _recorded()
     if recorded is not None:
         cluster = _cluster(engine.private(recorded.debian), options.name, recorded)
         uml.stop(cluster, steps)
+        # one that died left containers behind, and knows how to end them
+        engine.start(cluster.engine, engine_data(), recorded.programs["parts"], steps)
         kind.delete(cluster, steps)
         shutil.rmtree(cluster.state, ignore_errors=True)
         if cluster.engine.docker("ps", "-aq").strip():

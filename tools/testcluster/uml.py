@@ -177,7 +177,8 @@ def _prepare(cluster: Cluster, own_address: str) -> None:
     for each in ("inbox", "join", "umid"):
         (folder(cluster) / each).mkdir(parents=True)
     folder(cluster).chmod(0o700)  # credentials lie here
-    values = {"NODE": node_name(cluster), "ADDRESS": own_address, "LABELS": LABEL}
+    gateway = ipaddress.ip_interface(own_address).network[1]
+    values = {"NODE": node_name(cluster), "ADDRESS": own_address, "GATEWAY": str(gateway), "LABELS": LABEL}
     _environment_file(folder(cluster) / "node.env", values)
 
 

@@ -187,7 +187,7 @@ def _body(answer: bytes) -> str:
 def free_port() -> int:
     """Return a TCP port nobody listens on in this network namespace."""
     with socket.socket() as sock:
-        sock.bind(("0.0.0.0", 0))
+        sock.bind(("0.0.0.0", 0))  # nosec B104 - the victim's namespace
         return int(sock.getsockname()[1])
 
 
@@ -234,7 +234,7 @@ def _listener(fault: dict[str, object], port: int) -> dict[str, object]:
     original = f"{API}.filters.listener.original_dst.v3.OriginalDst"
     return {
         "name": "drilled",
-        "address": {"socket_address": {"address": "0.0.0.0", "port_value": port}},
+        "address": {"socket_address": {"address": "0.0.0.0", "port_value": port}},  # nosec B104 - as above
         "listener_filters": [{"name": "original_dst", "typed_config": {"@type": original}}],
         "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
     }

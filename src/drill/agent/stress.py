@@ -31,7 +31,7 @@ def find_stress_ng(given: str) -> str:
 def stress_command(program: str, site: Site, *what: str) -> list[str]:
     """Return stress-ng's command line for *what*, with its own end behind the agent's."""
     timeout = math.ceil(site.deadline) + AFTER_S
-    return [program, *what, "--timeout", f"{timeout}s", "--temp-path", "/tmp", "--quiet"]
+    return [program, *what, "--timeout", f"{timeout}s", "--temp-path", "/tmp", "--quiet"]  # nosec B108 - nothing is written
 
 
 def wait_for_workers(stress: Child, count: int) -> None:

@@ -27,7 +27,7 @@ def artifacts(slos: Sequence[Slo], timing: RuleTiming = REAL_TIME) -> dict[str, 
     return {
         RECORDING_RULES: rule_file(recording_groups(slos, timing)),
         BURN_RATE_ALERTS: rule_file(alert_groups(slos, timing)),
-        ALERTMANAGER_CONFIG: alertmanager_config(),
+        ALERTMANAGER_CONFIG: alertmanager_config(timing.fast_forward),
         SLO_DASHBOARD: dashboard(timing),
     }
 

@@ -211,6 +211,18 @@ def is_ratio(expr: Any) -> bool:
     return False
 
 
+def divisor(expr: Any) -> str:
+    """Return the PromQL of what a ratio divides by, through parentheses and ``1 - …``; empty when it does not."""
+    while True:
+        if isinstance(expr, ql.ParenExpr):
+            expr = expr.expr
+        elif isinstance(expr, ql.BinaryExpr) and str(expr.op) == "-":
+            expr = expr.rhs
+        else:
+            break
+    return str(expr.rhs) if isinstance(expr, ql.BinaryExpr) and str(expr.op) == "/" else ""
+
+
 def ranged(expr: Any) -> list[Any]:
     """Return the selectors in *expr* that a range is taken of."""
     found = []

@@ -10,13 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from drill.alerting.intervals import TimeInterval, read_interval
 from drill.alerting.yamlout import dump
 from drill.core.problems import Problem
 from drill.core.units import parse_duration, prometheus_duration
 from drill.slo.positions import Document, Path, load_documents
+
+T = TypeVar("T", list[Any], dict[str, Any])
 
 Labels = Mapping[str, str]
 
@@ -161,15 +163,16 @@ def _held_back(route: Route, intervals: Mapping[str, TimeInterval], at: float) -
     return muting
 
 
-def alertmanager_config() -> str:
+def alertmanager_config(fast_forward: float = 1.0) -> str:
     """Render the configuration for P1 to PagerDuty, P2 to Slack, P3 to a log; deterministic.
 
     The default receiver is the log: an alert without severity wakes nobody and is not lost. Inhibition goes by
-    ``burn_tier``, so alerts that are not burn-rate alerts take no part in it.
+    ``burn_tier``, so alerts that are not burn-rate alerts take no part in it. Group times and the resolve
+    timeout are divided by *fast_forward*.
     """
     tiers = ("fast", "medium", "slow")
-    config = {
-        "global": {"resolve_timeout": "5m"},
+    config: dict[str, Any] = {
+        "global": {"resolve_timeout": prometheus_duration(300 / fast_forward)},
         "route": {
             "receiver": "log",
             "group_by": ["alertname", "sloth_id", "sloth_service", "severity"],
@@ -214,6 +217,7 @@ def alertmanager_config() -> str:
             {"name": "log", "webhook_configs": [{"url": "http://alert-log:9099/", "send_resolved": True}]},
         ],
     }  # fmt: skip
+    config["route"] = _divided(config["route"], fast_forward)
     return HEADER + dump(config)
 
 
@@ -249,7 +253,7 @@ def _divided(route: dict[str, Any], factor: float) -> dict[str, Any]:
         if key in out:
             out[key] = prometheus_duration(max(0.001, parse_duration(str(out[key])) / factor))
     if out.get("routes"):
-        out["routes"] = [_divided(child, factor) for child in out["routes"]]
+        out["routes"] = [_divided(child, factor) for child in out["routes"] if isinstance(child, dict)]
     return out
 
 
@@ -310,33 +314,42 @@ class _Reader:
 
     def _route(self, raw: dict[str, Any], path: Path, parent: Route) -> Route:
         waits = [self._duration(raw, path, name, getattr(parent, f"{name}_s")) for name in _DURATIONS]
-        timed = [*(raw.get("mute_time_intervals") or []), *(raw.get("active_time_intervals") or [])]
+        active = self._typed(raw, path, "active_time_intervals", list)
+        timed = [*self._typed(raw, path, "mute_time_intervals", list), *active]
         own = Route(
             str(raw.get("receiver") or parent.receiver), self._matchers(raw, path, ""), raw.get("continue") is True,
-            tuple(raw["group_by"]) if raw.get("group_by") else parent.group_by,
+            tuple(map(str, self._typed(raw, path, "group_by", list))) or parent.group_by,
             waits[0], waits[1], waits[2], tuple(map(str, timed)), (), path,
-            tuple(map(str, raw.get("active_time_intervals") or [])),
+            tuple(map(str, active)),
         )  # fmt: skip
         children = tuple(
             self._route(child, (*path, "routes", index), own)
-            for index, child in enumerate(raw.get("routes") or [])
+            for index, child in enumerate(self._typed(raw, path, "routes", list))
             if isinstance(child, dict)
         )
         return Route(**{**own.__dict__, "routes": children})
 
+    def _typed(self, raw: dict[str, Any], path: Path, name: str, kind: type[T]) -> T:
+        """Return ``raw[name]``, or an empty one with a problem where it is something else."""
+        value = raw.get(name) or kind()
+        if isinstance(value, kind):
+            return value
+        self._bad((*path, name), f"'{name}' must be {'a list' if kind is list else 'a mapping'}")
+        return kind()
+
     def _inhibit(self, raw: dict[str, Any], path: Path) -> InhibitRule:
         source, target = self._matchers(raw, path, "source_"), self._matchers(raw, path, "target_")
-        return InhibitRule(source, target, tuple(map(str, raw.get("equal") or [])))
+        return InhibitRule(source, target, tuple(map(str, self._typed(raw, path, "equal", list))))
 
     def _matchers(self, raw: dict[str, Any], path: Path, prefix: str) -> tuple[Matcher, ...]:
         out = []
-        for index, text in enumerate(raw.get(f"{prefix}matchers") or []):
+        for index, text in enumerate(self._typed(raw, path, f"{prefix}matchers", list)):
             try:
                 out += [parse_matcher(part) for part in _split(str(text))]
             except ValueError as error:
                 self._bad((*path, f"{prefix}matchers", index), str(error))
-        out += [Matcher(str(k), "=", str(v)) for k, v in (raw.get(f"{prefix}match") or {}).items()]
-        out += [Matcher(str(k), "=~", str(v)) for k, v in (raw.get(f"{prefix}match_re") or {}).items()]
+        out += [Matcher(str(k), "=", str(v)) for k, v in self._typed(raw, path, f"{prefix}match", dict).items()]
+        out += [Matcher(str(k), "=~", str(v)) for k, v in self._typed(raw, path, f"{prefix}match_re", dict).items()]
         return tuple(out)
 
     def _duration(self, raw: dict[str, Any], path: Path, name: str, default: float) -> float:

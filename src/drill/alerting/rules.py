@@ -8,13 +8,15 @@ the files.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 from drill.alerting import promql
 from drill.alerting.burnmath import BurnCondition
 from drill.alerting.rulefile import Group, Rule
 from drill.core.labels import without
+from drill.core.units import parse_duration
 from drill.core.values import Value
 from drill.slo.model import DAY_S, DEFAULT_PERIOD_S
 
@@ -22,6 +24,7 @@ SliKind = Literal["availability", "latency", "unknown"]
 _SERVICE_LABELS = ("sloth_service", "service", "service_name", "job")
 _SLO_LABELS = ("sloth_id", "slo", "slo_id", "exported_slo")
 _WINDOW_LABELS = ("sloth_window",)
+_NAMED_WINDOW = re.compile(r"(?<![0-9a-z])(?:ratio_|burn|rate|ratio)*(\d+(?:ms|[smhdw]))$")
 
 
 class BurnAlert(Value):
@@ -48,6 +51,8 @@ class BurnAlert(Value):
     sli: SliKind = "unknown"
     threshold_s: float | None = None
     period_s: float = DEFAULT_PERIOD_S
+    total: str = ""
+    """The PromQL of the ratio's divisor, that is of all events; empty when the ratio is no division."""
     file: str = ""
     line: int = 0
 
@@ -81,6 +86,32 @@ class _Part(NamedTuple):
     recorded: tuple[_Recorded, ...]
 
 
+class Mixed(NamedTuple):
+    """An alert rule whose windows are compared with different thresholds: no burn rate is over anything."""
+
+    file: str
+    rule: Rule
+    thresholds: tuple[float, ...]
+
+
+class Misnamed(NamedTuple):
+    """A recording rule of a ratio whose name ends with another window than its expression has."""
+
+    file: str
+    rule: Rule
+    window_s: float
+
+
+def doubtful(groups: Sequence[Group]) -> tuple[tuple[Mixed, ...], tuple[Misnamed, ...]]:
+    """Return the rules of *groups* that look like burn-rate rules and contradict themselves."""
+    reader = _Reader(groups)
+    for index, group in enumerate(groups):
+        for rule in group.rules:
+            if rule.alert:
+                reader.alerts(rule, index)
+    return tuple(reader.mixed), tuple(reader.misnamed())
+
+
 def burn_alerts(groups: Sequence[Group]) -> tuple[BurnAlert, ...]:
     """Return every burn-rate alert in *groups*, in file order.
 
@@ -100,6 +131,7 @@ class _Reader:
 
     def __init__(self, groups: Sequence[Group]) -> None:
         self.groups = groups
+        self.mixed: list[Mixed] = []
         self.recorded: dict[str, list[_Recorded]] = {}
         for index, group in enumerate(groups):
             for rule in group.rules:
@@ -119,6 +151,16 @@ class _Reader:
                 best = entry
         return best
 
+    def misnamed(self) -> Iterator[Misnamed]:
+        """Yield every recording rule of a ratio whose name says another window than it reads."""
+        for name, entries in self.recorded.items():
+            said = _NAMED_WINDOW.search(name)
+            for entry in entries if said else ():
+                read = promql.windows(entry.expr)
+                window_s = next(iter(read)) if len(read) == 1 and promql.is_ratio(entry.expr) else None
+                if said and window_s is not None and window_s != parse_duration(said[1]):
+                    yield Misnamed(self.groups[entry.group].file, entry.rule, window_s)
+
     def lookup(self, selector: Any) -> Any:
         found = self.find(selector)
         return None if found is None else found.expr
@@ -134,6 +176,8 @@ class _Reader:
     def _alert(self, rule: Rule, group: int, conditions: list[promql.Condition]) -> BurnAlert | None:
         parts = [part for part in map(self._part, conditions) if part is not None]
         thresholds = {round(part.condition.threshold, 12) for part in parts}
+        if len(thresholds) > 1:
+            self.mixed.append(Mixed(self.groups[group].file, rule, tuple(sorted(thresholds))))
         if len(thresholds) != 1 or not promql.is_finite(parts[0].condition.threshold):
             return None
         labels = self._labels(rule, parts)
@@ -155,7 +199,7 @@ class _Reader:
             chained=any(entry.group != group for entry in used),
             sli="latency" if bucket else "availability" if promql.counts_errors(ratio) else "unknown",
             threshold_s=bucket, period_s=days * DAY_S if days else DEFAULT_PERIOD_S,
-            file=self.groups[group].file, line=rule.line,
+            total=promql.divisor(ratio), file=self.groups[group].file, line=rule.line,
         )  # fmt: skip
 
     def _part(self, condition: promql.Condition) -> _Part | None:

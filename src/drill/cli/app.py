@@ -157,4 +157,6 @@ def _pipe_closed() -> int:
 
 
 def _tell(text: str) -> None:
-    click.echo(text, err=True)
+    from drill.core.redact import redact
+
+    click.echo(redact(text), err=True)

@@ -113,6 +113,9 @@ def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _write(stream: TextIO, text: str) -> None:
+    from drill.core.redact import redact
+
+    text = redact(text)
     try:
         stream.write(text + "\n")
     except UnicodeEncodeError:  # a terminal in a C locale must not end a drill

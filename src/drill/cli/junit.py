@@ -13,7 +13,7 @@ def merge(files: Iterable[Path], broken: Iterable[tuple[str, str]] = ()) -> ET.E
     """Return one ``<testsuites>`` with the suites of *files* and, for each of *broken* (name, why), an error."""
     root = ET.Element("testsuites", name="drill")
     for file in files:
-        found = ET.parse(file).getroot()
+        found = ET.parse(file).getroot()  # nosec B314 - drill's own file
         root.extend([found] if found.tag == "testsuite" else found.findall("testsuite"))
     for name, why in broken:
         suite = ET.SubElement(root, "testsuite", name=name, tests="1", failures="0", errors="1", time="0")

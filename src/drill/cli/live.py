@@ -188,6 +188,8 @@ def _others(view: View) -> Sequence[RenderableType]:
 
 def _expectation(view: View, alert: AlertView, now: float) -> Text:
     predicted = alert.predicted
+    if predicted is not None and predicted.may_fire and not predicted.fires:
+        return Text(" may fire, not for certain", style="yellow")
     if predicted is None or predicted.firing_s is None:
         return Text("")
     due = view.firing_due(alert)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -65,8 +66,9 @@ def find_run(name: str, out: Path) -> Path:
 
     Raises UsageError.
     """
-    if (Path(name) / "journal.jsonl").is_file():
-        return Path(name)
+    with contextlib.suppress(OSError, ValueError):  # too long to be a name, or with a NUL in it
+        if (Path(name) / "journal.jsonl").is_file():
+            return Path(name)
     runs = [run.path for run in past_runs(out)]
     if name == "last" and runs:
         return runs[0]

@@ -93,6 +93,8 @@ def _read(path: Path) -> Safety:
         with path.open("rb") as file:
             data = yaml.safe_load(file.read(LARGEST))
         return Safety.model_validate(data if data is not None else {})
-    except (OSError, yaml.YAMLError, ValidationError, ValueError, RecursionError) as error:
-        first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error).splitlines()[0]
+    except Exception as error:  # whatever is wrong with it: PyYAML also raises what it does not announce
+        first = (
+            error.errors()[0]["msg"] if isinstance(error, ValidationError) else (str(error) or "?").splitlines()[0]
+        )
         raise Refused(f"{path} cannot be used: {first}", hint="nothing starts until it is correct") from None

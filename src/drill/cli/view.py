@@ -204,8 +204,11 @@ class View:
 
     def foreseen(self, span: AlertSpan) -> str:
         """Say why an alert beside the expected ones is no surprise; empty when it is one."""
-        if any(matches(alert.labels, span.labels) for alert in self.plan.also if alert.fires):
+        meant = [alert for alert in self.plan.also if matches(alert.labels, span.labels)]
+        if any(alert.fires for alert in meant):
             return "as predicted"
+        if any(alert.may_fire for alert in meant):
+            return "it was predicted that it may"
         return "allowed" if any(matches(labels, span.labels) for labels in self.plan.allow) else ""
 
     def injection_of(self, predicted: PredictedAlert) -> InjectionView | None:

@@ -20,16 +20,18 @@ from drill.cli.safety import check_allowed
 from drill.cli.settings import RunResult, RunSettings
 from drill.core.errors import Aborted, ExitCode, ProblemsFound, UndoIncomplete, UsageError
 from drill.core.ports import Target
+from drill.core.redact import redacted
 from drill.engine.preflight import preflight
 from drill.engine.run import Runner
 from drill.engine.steady import SteadyClock
 from drill.faults.base import Params
 from drill.faults.registry import faults, parameter_models
-from drill.journal.events import AnyEvent, Preflight
+from drill.journal.events import AnyEvent, EffectMeasured, Preflight
 from drill.journal.journal import Journal
 from drill.observe.observer import Observer
 from drill.plan.compile import Source, repredict
 from drill.plan.compile import compile_plan as compile_scenario
+from drill.plan.measured import with_measured
 from drill.plan.model import Plan
 from drill.report.model import Report
 from drill.report.write import write_all
@@ -42,7 +44,7 @@ __all__ = ["abort", "compile_plan", "recover", "run", "sandbox_down", "sandbox_s
 
 BASELINE_S = 6.0
 """Healthy traffic watched before T0: the shortest fast-forwarded window (5 s) must be full."""
-RULES_WITHIN_S = 15.0
+RULES_WITHIN_S = 30.0
 """A fresh Prometheus must have evaluated every rule by then."""
 
 
@@ -81,7 +83,7 @@ def compile_plan(name_or_path: str, settings: RunSettings) -> CompiledPlan:
     if compiled.plan is None:
         complaints = compiled.complaints
         raise ProblemsFound([loaded.problem_at(one.path, one.message, one.hint) for one in complaints])
-    return CompiledPlan(compiled.plan, loaded, path, spec)
+    return CompiledPlan(_without_secrets(compiled.plan), loaded, path, spec)
 
 
 @contextmanager
@@ -183,7 +185,10 @@ def _drill(
             observer,
             journal,
             repredict=lambda history_s, baseline: repredict(
-                plan, compiled.path.rules, history_s=history_s, baseline=baseline
+                with_measured(plan, _measured(journal)),
+                compiled.path.rules,
+                history_s=history_s,
+                baseline=baseline,
             ),
             abort=abort,
             clock=clock,
@@ -202,6 +207,15 @@ def _drill(
         observer.close()
 
 
+def _measured(journal: Journal) -> dict[str, list[float]]:
+    """Return the last proven effect at each replica, by injection."""
+    last: dict[str, dict[str, float]] = {}
+    for event in journal.events:
+        if isinstance(event, EffectMeasured) and event.holds:
+            last.setdefault(event.injection, {})[event.replica] = event.measured
+    return {injection: list(shares.values()) for injection, shares in last.items()}
+
+
 def _preflight(plan: Plan, observer: Observer, target: Target) -> Preflight:
     """Look until nothing is in the way: a sandbox that was just born needs two scrapes and two evaluations."""
     deadline = time.monotonic() + RULES_WITHIN_S
@@ -218,6 +232,12 @@ def _forbid_blocked(findings: tuple[object, ...], settings: RunSettings) -> None
     if blocked and not settings.force:
         lines = [f"{getattr(item, 'text', '')} ({getattr(item, 'fix', '')})" for item in blocked]
         raise UsageError("this drill cannot work: " + "; ".join(lines), hint="--force runs it all the same")
+
+
+def _without_secrets(plan: Plan) -> Plan:
+    """Redact what a person wrote; what is done and matched (injections, alerts, SLOs) stays as it is."""
+    told = {"title", "hypothesis", "owner", "parameters", "runbook", "findings"}
+    return Plan.model_validate({**plan.model_dump(by_alias=True), **redacted(plan.model_dump(include=told))})
 
 
 def _new_run_dir(out: Path, scenario: str) -> Path:

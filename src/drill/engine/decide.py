@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from drill.core.labels import matches, render
+from drill.core.labels import matches
 from drill.engine.guardrails import firing_keys, over_budget, stray_page
+from drill.engine.health import patience_s, unhealthy
 from drill.engine.state import (
     Abort,
     AbortAsked,
@@ -145,19 +146,13 @@ def _baseline(state: State, now: float, commands: list[Command]) -> State:
         return state.with_(preparing=True)
     if now - state.started < state.plan.baseline_s or len(state.prepared) < len(state.injections):
         return state
-    firing = _already_firing(state)
-    if firing:
-        return _abort(state, "guardrail", f"{firing} is firing before anything was broken", commands)
+    ill = unhealthy(state)
+    if ill and now - state.started < state.plan.baseline_s + patience_s(state):
+        return state
+    if ill:
+        return _abort(state, "guardrail", f"not healthy before anything was broken: {ill}", commands)
     commands += [MeasureBaseline(), Enter("inject")]
     return state.with_(t0=now, phase="inject", before=firing_keys(state))
-
-
-def _already_firing(state: State) -> str:
-    for alert in state.plan.expected:
-        for span in state.seen.spans:
-            if span.open and span.state == "firing" and matches(alert.match, span.labels):
-                return render(span.labels)
-    return ""
 
 
 def _advance(state: State, injection: PlannedInjection, now: float, commands: list[Command]) -> State:

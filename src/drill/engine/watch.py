@@ -144,7 +144,8 @@ class Watcher:
         self._alerts = alerts
 
     def _look_at_sink(self) -> None:
-        notifications = tuple(self.observer.notifications(self._began))
+        # The sink compares with its own clock, which may be either of the two that are known to differ.
+        notifications = tuple(self.observer.notifications(self._began - abs(self.skew_s)))
         known = set(map(Notification.model_dump_json, self._notifications))
         new = tuple(item for item in notifications if item.model_dump_json() not in known)
         if new:

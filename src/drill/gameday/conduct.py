@@ -233,9 +233,10 @@ def _tell(journal: GamedayJournal, stage: Stage, moment: Moment, values: Mapping
 def verdict_of(progress: e.Progress) -> e.Verdict:
     """Return the worst verdict; steps that were not played make a pass unknown, a stop by hand is aborted."""
     verdicts = {step.verdict for step in progress.steps if step.state == "finished"}
-    for one in ("fail", "aborted", "unknown"):
+    worst: tuple[e.Verdict, ...] = ("fail", "aborted", "unknown")
+    for one in worst:
         if one in verdicts:
-            return one  # type: ignore[return-value]
+            return one
     if progress.stopped.startswith("aborted"):
         return "aborted"
     if progress.stopped or any(step.state != "finished" for step in progress.steps):

@@ -94,13 +94,11 @@ def _keys(node: Node) -> Mapping[str, Node]:
 def _at(node: Node, *path: str | int) -> Node:
     """The node *path* leads to, or the last one on the way that is there."""
     for part in path:
-        value = node.value
-        if (isinstance(value, dict) and isinstance(part, str) and part in value) or (
-            isinstance(value, list) and isinstance(part, int) and part < len(value)
-        ):
-            node = value[part]
-        else:
+        inner: Any = node.value
+        there = part in inner if isinstance(inner, dict) else isinstance(inner, list) and part in range(len(inner))
+        if not there:
             break
+        node = inner[part]
     return node
 
 
@@ -171,12 +169,12 @@ def _schedule(document: Document, node: Node | None) -> None:
         except ValueError as error:
             message, _, rest = str(error).partition(": ")
             document.report(place, message, rest)
-    for index, item in enumerate(_list(_keys(node).get("blackout"))):
+    for item in _list(_keys(node).get("blackout")):
         for key in ("from", "to"):
             place = _keys(item).get(key)
             if place is not None and isinstance(place.value, str) and not _is_time(place.value):
                 document.report(
-                    place, f"'{shorten(place.value)}' is not a day", f"blackout {index + 1}: 2026-12-24"
+                    place, f"'{shorten(place.value)}' is not a day", "write it as 2026-12-24"
                 )
     since = _keys(node).get("since")
     if since is not None and isinstance(since.value, str) and not _is_time(since.value):

@@ -216,9 +216,13 @@ def to_html(report: GamedayReport) -> str:
 @cache
 def _environment(*, html: bool) -> Environment:
     loader = ChoiceLoader([PackageLoader("drill.gameday"), PackageLoader("drill.report")])  # its style.css is used
-    environment = Environment(
-        loader=loader, autoescape=html, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        **({} if html else {"finalize": escape}),
-    )  # fmt: skip
+    environment = Environment(  # nosec B701 - HTML is escaped, Markdown by its finalizer
+        loader=loader,
+        autoescape=html,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=None if html else escape,
+    )
     environment.filters |= FILTERS if html else {**FILTERS, "code": code, "raw": Markup}
     return environment

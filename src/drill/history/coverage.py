@@ -139,6 +139,8 @@ def _said(rule: Rule, run: PastRun) -> Iterator[Cell]:
         if not is_of(rule, alert):
             continue
         state = _OF_VERDICT.get(alert.verdict, "failed")
+        if state == "proven" and report.verdict not in ("pass", "fail"):
+            state = "unknown"  # an alert on time in a run that itself shows nothing is no proof
         if alert not in demanded:
             if alert.firing_at is None:
                 continue  # it was not demanded: its silence proves nothing

@@ -95,7 +95,7 @@ class Index:
             name, stamp, report.scenario, report.service, report.target, report.verdict, report.exit_code, started,
             finished, report.windows.fast_forward, report.source_sha256, report.model_dump_json(by_alias=True),
         )  # fmt: skip
-        self._db.execute(f"INSERT INTO runs VALUES ({', '.join('?' * len(row))})", row)
+        self._db.execute(f"INSERT INTO runs VALUES ({', '.join('?' * len(row))})", row)  # nosec B608 - only question marks
 
 
 def _open(out: Path) -> sqlite3.Connection:

@@ -15,6 +15,7 @@ from typing import Self, TypeVar
 
 from pydantic import ValidationError
 
+from drill.core.redact import redacted
 from drill.journal.events import EVENT, AnyEvent, Event
 
 E = TypeVar("E", bound=Event)
@@ -41,7 +42,7 @@ class Journal:
     def append(self, event: E) -> E:
         """Number and time *event*, write it, sync it, then tell the listeners. Raises OSError when it cannot."""
         with self._lock:
-            stamped = event.with_(seq=len(self._events), at=event.at or self._clock())
+            stamped = without_secrets(event.with_(seq=len(self._events), at=event.at or self._clock()))
             line = stamped.model_dump_json().encode() + b"\n"
             self._put(line)
             self._events.append(stamped)  # type: ignore[arg-type]
@@ -92,6 +93,19 @@ class Journal:
         self.close()
 
 
+def without_secrets(event: E) -> E:
+    """Return *event* with every text redacted; the same object when there was nothing to take out.
+
+    Everything that is written, shown or judged comes from the journal, so this is the one place for it. Actions are
+    left as they are: an undo must stay what it was, and they name addresses and paths only.
+    """
+    data = event.model_dump(mode="json", exclude={"action", "undo"})
+    clean = redacted(data)
+    if clean == data:
+        return event
+    return type(event).model_validate({**event.model_dump(include={"action", "undo"}), **clean})
+
+
 def writer_lives(path: Path) -> bool:
     """True while somebody has the journal at *path* open for writing. Raises OSError when it cannot be opened."""
     with path.open("rb") as file:
@@ -111,7 +125,7 @@ def append_to(path: Path, event: E) -> E:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         whole = read_journal(path)
         end = sum(len(line) for line, _ in zip(file.readlines(), whole.events, strict=False))
-        stamped = event.with_(seq=len(whole.events), at=event.at or time.time())
+        stamped = without_secrets(event.with_(seq=len(whole.events), at=event.at or time.time()))
         file.truncate(end)
         file.seek(end)
         line = stamped.model_dump_json().encode() + b"\n"

@@ -76,6 +76,7 @@ class Observer:
         self.sink = Sink(endpoints.sink, self._options.sink) if endpoints.sink else None
         self._intervals: Mapping[str, float] = {}
         self._heartbeat = ""
+        self._shortest: dict[str, str] = {}
         self._mutes = Mutes(self.alertmanagers.status)
 
     def rules(self) -> Sequence[RuleStatus]:
@@ -153,6 +154,9 @@ class Observer:
     def sli(self, at: float | None = None) -> Sequence[SliSample]:
         """Return all SLIs now (or at *at*). Raises Unavailable."""
         slos = recorded_slos(self.prometheus.query(SLOTH_SERIES, at))
+        for slo in slos:
+            slo.once_shortest = self._shortest.get(slo.sloth_id, "")
+            self._shortest[slo.sloth_id] = slo.shortest
         return sli_samples(slos, self._traffic(slos, at))
 
     def _traffic(self, slos: Sequence[RecordedSlo], at: float | None) -> Mapping[str, float]:

@@ -32,16 +32,19 @@ class RecordedSlo:
     ratios: dict[str, float] = field(default_factory=dict)
     budget: float = math.nan
     current_burn_rate: float = math.nan
+    once_shortest: str = ""
+    """The shortest window seen of it before: without traffic the ratio of the shortest vanishes first."""
 
     @property
     def shortest(self) -> str:
-        """The shortest window, empty when no ratio is recorded."""
-        return min(self.ratios, key=parse_duration, default="")
+        """The shortest window, empty when no ratio is or was recorded."""
+        known = [*self.ratios, *([self.once_shortest] if self.once_shortest else [])]
+        return min(known, key=parse_duration, default="")
 
     def rates(self) -> dict[str, float]:
         """Return the burn rate of every window that has a ratio: error ratio / error budget."""
         rates = {window: ratio / self.budget for window, ratio in self.ratios.items() if self.budget > 0}
-        if not rates and self.shortest:
+        if not rates and self.shortest in self.ratios:
             rates = {self.shortest: self.current_burn_rate}
         in_order = sorted(rates, key=parse_duration)
         return {window: rates[window] for window in in_order if math.isfinite(rates[window])}

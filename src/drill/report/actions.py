@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
+from drill.core.clock import moment
 from drill.core.labels import matches, render
 from drill.core.observations import RuleStatus
 from drill.journal.events import Preflight
@@ -36,7 +37,7 @@ def action_items(record: Record, verdict: Verdict) -> tuple[ActionItem, ...]:
     """Draft the action items of a run, most urgent first; none for a run without any event."""
     if not record.events:
         return ()
-    end = datetime.fromtimestamp(max(0.0, record.events[-1].at + record.skew), UTC)
+    end = moment(record.events[-1].at + record.skew)
     makers = (_of_leftovers, _of_alerts, _of_rules, _of_findings)
     items = [item for make in makers for item in make(record, verdict, end)]
     return tuple(dict.fromkeys(items))

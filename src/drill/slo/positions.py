@@ -83,6 +83,10 @@ def _syntax_problem(error: yaml.YAMLError, file: str, lines: tuple[str, ...]) ->
     return Problem(file, mark.line + 1, mark.column + 1, f"not YAML: {said}", "", source)
 
 
+LONGEST_INT = 40
+"""Digits; what is longer stays a text, since no field takes such a number."""
+
+
 class _TooLargeError(Exception):
     """Aliases expand to more nodes than any honest file has."""
 
@@ -132,7 +136,7 @@ class _Reader:
             return text
         if text in _WORDS:
             return _WORDS[text]
-        if _INT.fullmatch(text):
+        if _INT.fullmatch(text) and len(text) <= LONGEST_INT:
             return int(text)
         return float(text) if _FLOAT.fullmatch(text) else text
 

@@ -51,9 +51,12 @@ def _claim(
     firing: SeenSpan,
 ) -> Claim:
     arrived = next((note for note in notes if note.receiver == receiver), None)
-    if arrived is not None:
-        return _in_time(record, receiver, arrived.at - firing.start)
+    in_time = _in_time(record, receiver, arrived.at - firing.start) if arrived is not None else None
     suppressed = next((alert for _, alert in seen if alert.state == "suppressed" or alert.muted_by), None)
+    if in_time is not None and (suppressed is None or in_time.verdict is AlertVerdict.ON_TIME):
+        return in_time
+    if suppressed is not None and in_time is not None:
+        return Claim(verdict=AlertVerdict.SUPPRESSED, why=f"{_suppressor(suppressed)}, then {in_time.why}")
     if suppressed is not None:
         return Claim(verdict=AlertVerdict.SUPPRESSED, why=_suppressor(suppressed))
     routed = {name for _, alert in seen for name in alert.receivers}

@@ -45,7 +45,7 @@ def judge_resolution(record: Record, expected: ExpectedAlert, cause: Cause, firi
     if resolved_at is None or resolved_at > deadline + interval + MILLISECOND:
         claim = _unresolved(record, cause.ended, deadline, resolved_at)
         return Resolution(claim, resolved_at, deadline)
-    claim, rows = _with_traffic(record, expected, last, resolved_at - cause.ended)
+    claim, rows = _with_traffic(record, expected, last, (resolved_at, resolved_at - cause.ended))
     return Resolution(claim, resolved_at, deadline, rows)
 
 
@@ -62,20 +62,25 @@ def _unresolved(record: Record, ended: float, deadline: float, resolved_at: floa
 
 
 def _with_traffic(
-    record: Record, expected: ExpectedAlert, last: SeenSpan, after_s: float
+    record: Record, expected: ExpectedAlert, last: SeenSpan, when: tuple[float, float]
 ) -> tuple[Claim, tuple[Evidence, ...]]:
-    seen = record.sli(sloth_ids_of(record, expected, last.labels), last.end, last.end + _traffic_window(record))
+    """Judge by the traffic at the evaluation that resolved it: an earlier rate still counts requests from before
+    they stopped. *when* is that evaluation's time, and seconds after the fault's end."""
+    resolved_at, after_s = when
+    ids = sloth_ids_of(record, expected, last.labels)
+    seen = record.sli(ids, resolved_at - MILLISECOND, resolved_at + _traffic_window(record))
     if not seen:
         why = "resolved, but no traffic was measured then, and silence resolves an alert too"
         return Claim(verdict=AlertVerdict.NO_EVIDENCE, why=why), ()
-    first = seen[0]
+    soon = [sample for sample in seen if sample.at <= resolved_at + record.slack] or seen[:1]
+    first = min(soon, key=lambda sample: sample.requests_per_second)
     rows = (_row(first),)
     if not first.requests_per_second > 0:
         why = "resolved while its service had no traffic, which is not recovery"
         return Claim(verdict=AlertVerdict.RESOLVED_WITHOUT_TRAFFIC, why=why), rows
-    when = f"{format_duration(after_s)} after the fault's end" if after_s >= 0 else "while the fault was in place"
+    said = f"{format_duration(after_s)} after the fault's end" if after_s >= 0 else "while the fault was in place"
     rate = f"{first.requests_per_second:.3g} requests/s"
-    return Claim(verdict=AlertVerdict.ON_TIME, why=f"resolved {when}, with {rate}"), rows
+    return Claim(verdict=AlertVerdict.ON_TIME, why=f"resolved {said}, with {rate}"), rows
 
 
 def _traffic_window(record: Record) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from drill.core.units import format_duration
-from drill.journal.events import Predicted, PrometheusRestarted
+from drill.journal.events import BaselineMeasured, Predicted, PrometheusRestarted
 from drill.plan.model import ExpectedAlert, PredictedAlert
 from drill.verify.injections import causes_of
 from drill.verify.model import AlertVerdict, Claim
@@ -61,10 +61,23 @@ def due(record: Record, index: int, cause: Cause, firing_at: float | None) -> Du
     predicted, basis = prediction_in_force(record, index, firing_at)
     if predicted is None:
         return Due(None, "", "there is neither a prediction nor a deadline for it")
+    if born_in_the_fault(record, predicted.sloth_id):
+        return Due(None, basis, f"{predicted.sloth_id} had no error ratio before the fault to predict from")
     if not predicted.fires or predicted.firing_s is None:
         return Due(None, basis, f"it was predicted not to fire: {predicted.why or 'no reason given'}")
     low, high = predicted.firing_s
     return Due((cause.first_touch + low, cause.since + high), basis)
+
+
+def born_in_the_fault(record: Record, sloth_id: str) -> bool:
+    """True when the error ratio of an SLO was unknown in the healthy state and recorded later.
+
+    A counter that is born with its first error has no history: formulas (1) and (2) do not hold for it.
+    """
+    baseline = record.last(BaselineMeasured)
+    if baseline is None or any(sample.sloth_id == sloth_id for sample in baseline.slis):
+        return False
+    return any(sample.rates for sample in record.sli(frozenset({sloth_id}), float("-inf"), float("inf")))
 
 
 def prediction_in_force(record: Record, index: int, until: float | None) -> tuple[PredictedAlert | None, str]:

@@ -17,7 +17,7 @@ import requests
 
 from drill.alerting.routing import load_routing, receivers_for
 from drill.alerting.rules import burn_alerts
-from drill.core.actions import HoldFault, ReleaseFault
+from drill.core.actions import HoldFault, HttpFault, ReleaseFault
 from drill.core.errors import ActionFailed
 from drill.core.facts import Endpoints, Facts, Replica, Service
 from drill.core.ports import AnyAction
@@ -45,7 +45,7 @@ injections:
   - id: errors
     fault: http-error
     target: {{service: shop, pods: 100%}}
-    with: {{percent: 100%, status: 500}}
+    with: {{percent: {percent}%, status: 500}}
     at: {at}
     for: {lasts}
 expect:
@@ -87,6 +87,8 @@ class ShopTarget:
 
     def execute(self, action: AnyAction) -> float:
         if isinstance(action, HoldFault):
+            assert isinstance(action.fault, HttpFault)
+            self._rig.shop.share = action.fault.abort_percent / 100
             self._rig.shop.failing.add(action.replica)
         elif isinstance(action, ReleaseFault):
             self._rig.shop.failing.discard(action.replica)
@@ -96,7 +98,7 @@ class ShopTarget:
 
     def measure(self, probe: Probe) -> Measurement:
         url = self._rig.shop.url("shop") + "/shop"
-        codes = [requests.get(url, timeout=2).status_code for _ in range(min(probe.samples, 5))]
+        codes = [requests.get(url, timeout=2).status_code for _ in range(probe.samples)]
         return Measurement(value=sum(code >= 500 for code in codes) / len(codes), at=self._clock())
 
     def snapshot(self, replica: str) -> Mapping[str, str]:
@@ -117,10 +119,10 @@ class Drilled:
     verdict: Verdict
 
 
-def make_plan(target: ShopTarget, folder: Path, at: str, lasts: str) -> tuple[Plan, Rules]:
+def make_plan(target: ShopTarget, folder: Path, **times: object) -> tuple[Plan, Rules]:
     """Compile the scenario against the rules and routes as they should be."""
     file = folder / "shop-errors.yaml"
-    file.write_text(SCENARIO.format(at=at, lasts=lasts))
+    file.write_text(SCENARIO.format(**times))
     loaded = load(file, faults=parameter_models(), overrides={})
     assert loaded.scenario is not None, loaded.problems
     routing, problems = load_routing(json.dumps(good_alertmanager()))
@@ -134,14 +136,16 @@ def make_plan(target: ShopTarget, folder: Path, at: str, lasts: str) -> tuple[Pl
     return compiled.plan, rules
 
 
-def drill(rig: Rig, hooks: Hooks, *, at: str = "0s", lasts: str = "7s", ahead_s: float = 0.0) -> Drilled:
+def drill(
+    rig: Rig, hooks: Hooks, *, at: str = "0s", lasts: str = "7s", percent: int = 100, ahead_s: float = 0.0
+) -> Drilled:
     """Run one drill to its end, forced, and judge it. ``ahead_s``: this machine's clock is that much ahead."""
 
     def clock() -> float:
         return time.time() + ahead_s
 
     target = ShopTarget(rig, clock)
-    plan, rules = make_plan(target, rig.home, at, lasts)
+    plan, rules = make_plan(target, rig.home, at=at, lasts=lasts, percent=percent)
     observer = Observer(rig.endpoints)
     observer.prometheus._clock = clock
     begun = time.monotonic()
@@ -170,4 +174,10 @@ def _skew(observer: Observer) -> float:
 
 def _hook(event: AnyEvent, rig: Rig, hooks: Hooks) -> None:
     if isinstance(event, PhaseEntered) and event.phase in hooks:
-        threading.Thread(target=hooks[event.phase], args=(rig,), daemon=True).start()
+        threading.Thread(target=_act, args=(hooks[event.phase], rig), daemon=True).start()
+
+
+def _act(hook: Callable[[Rig], None], rig: Rig) -> None:
+    """A server that a hook starts dies with the hook's thread, so that it cannot outlive the tests: stay."""
+    hook(rig)
+    rig.closed.wait()

@@ -126,6 +126,7 @@ class Rig:
         certificate = expired_certificate(self.home) if spec.expired_webhook else ("", "")
         self.shop = Shop(**spec.shop, certificate=certificate)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.closed = threading.Event()
         self._tarpit = socket.socket()
         self._prometheus_port, *self._peers = (free_port() for _ in range(1 + spec.peers))
 
@@ -255,6 +256,7 @@ class Rig:
 
     def close(self) -> None:
         """End all servers and remove the folder."""
+        self.closed.set()
         for process in self.processes.values():
             with suppress(ProcessLookupError):
                 process.kill()

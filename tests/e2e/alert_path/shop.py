@@ -33,12 +33,15 @@ class Shop:
     zero_init: bool = True
     certificate: tuple[str, str] = ("", "")
     failing: set[str] = field(default_factory=set)
+    share: float = 1.0
+    """Share of the requests that fail, evenly spread."""
     scrape_down: bool = False
     webhook_status: int = 200
     webhook_delay_s: float = 0.0
 
     def __post_init__(self) -> None:
         self.counts: dict[str, int] = {"200": 0, "500": 0} if self.zero_init else {"200": 0}
+        self._asked = 0
         self.ports: dict[str, int] = {}
         self._ready = threading.Event()
         self._end: asyncio.Event | None = None
@@ -107,7 +110,11 @@ class Shop:
             self.counts[code] = self.counts.get(code, 0) + 1
 
     async def _answer(self, _: web.Request) -> web.Response:
-        return web.Response(status=500 if self.failing else 200, text="ok\n")
+        if not self.failing:
+            return web.Response(text="ok\n")
+        self._asked += 1
+        fails = int(self._asked * self.share) > int((self._asked - 1) * self.share)
+        return web.Response(status=500 if fails else 200, text="ok\n")
 
     async def _metrics(self, _: web.Request) -> web.Response:
         if self.scrape_down:

@@ -21,7 +21,7 @@ Examples:
 @click.command(epilog=EPILOG)
 @click.argument("file", shell_complete=complete_drills)
 @click.option("--as", "form", type=click.Choice(FORMS), required=True, help="Who keeps the time.")
-@click.option("--path", metavar="PATH", help="Where the scheduler finds the drill file; default: as given.")
+@click.option("--path", metavar="PATH", help="Where the scheduler finds the drill file.")
 @click.option("--image", default="drill:latest", show_default=True, help="Image of the CronJob.")
 @click.option("--namespace", default="drill", show_default=True, help="Namespace of the CronJob.")
 @click.option("--at", metavar="TIME", callback=moment, help="Write it as of this time instead of now.")
@@ -64,9 +64,9 @@ def _files(file: str, form: str, options: Any) -> dict[str, str]:
             f"{drill.metadata.name} has no schedule", hint="schedule: {cron: 0 10 * * 2, timezone: UTC}"
         )
     now = options["at"] or datetime.now(UTC)
-    wanted = artifacts.Wanted(
-        drill, drill.schedule, options["path"] or file, now, options["image"], options["namespace"]
-    )
+    here = str(loaded.path.resolve()) if form in ("crontab", "systemd") else file  # they start elsewhere
+    path = options["path"] or here
+    wanted = artifacts.Wanted(drill, drill.schedule, path, now, options["image"], options["namespace"])
     match form:
         case "k8s":
             return {f"{wanted.unit}.yaml": artifacts.k8s(wanted, loaded.document.text)}

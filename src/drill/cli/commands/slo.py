@@ -1,4 +1,4 @@
-"""`drill slo generate`: rules, routes and dashboard from SLO files."""
+"""`drill slo generate` and `drill slo lint`: rules, routes and dashboard from SLO files, and what is wrong."""
 
 from __future__ import annotations
 
@@ -20,9 +20,17 @@ Examples:
   drill slo generate mine.yaml --format crd --out -"""
 
 
+LINT_EPILOG = """\b
+Examples:
+  drill slo lint                                   # prometheus/slo with its routes
+  drill slo lint mine.yaml --metrics http://localhost:8080/metrics
+  drill slo lint --rules rules.yaml --alertmanager alertmanager.yaml"""
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
 @click.group()
 def command() -> None:
-    """Rules, routes and dashboards from SLO files in Sloth's prometheus/v1 form."""
+    """Rules, routes and dashboards from SLO files: Sloth's prometheus/v1, its CRD, Pyrra's, OpenSLO's."""
 
 
 @command.command(epilog=EPILOG)
@@ -102,3 +110,24 @@ def _write(path: Path, text: str) -> None:
         path.write_text(text)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+@command.command(epilog=LINT_EPILOG)
+@click.argument("files", nargs=-1, type=FILE)
+@click.option("--rules", multiple=True, type=FILE, metavar="FILE", help="Rule files, of any generator.")
+@click.option("--alertmanager", type=FILE, metavar="FILE", help="Which of its routes does no alert reach?")
+@click.option("--metrics", metavar="FILE|URL", help="What the service shows Prometheus: buckets, zeros, traffic.")
+def lint(files: Sequence[Path], rules: Sequence[Path], alertmanager: Path | None, metrics: str | None) -> int:
+    """Say why alerts would stay silent, shout without cause, or reach nobody; exit 2 when there is a problem.
+
+    Without FILES and --rules: every file of prometheus/slo, and the routes beside it.
+    """
+    from drill.cli.console import Console
+    from drill.cli.linting import lint_files
+
+    found = lint_files(files, rules, alertmanager, metrics)
+    console = Console()
+    console.data(f"{found.looked_at}: nothing to complain about")
+    for left_out in found.not_checked:
+        console.say(f"not checked: {left_out}")
+    return 0

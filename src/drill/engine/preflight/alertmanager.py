@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from drill.alerting.routing import (
+    Route,
     Routing,
     inhibited_by,
     load_routing,
@@ -158,8 +159,9 @@ class Way:
     ) -> Iterator[Finding]:
         if not expected.receiver:
             return
-        life = _probe_life(labels, peers, held)
-        probes = self._observer.probe_route(labels, life) if life else ()
+        aside = _in_a_group_of_its_own(labels, [peer.routing for peer in peers if peer.routing])
+        life = _probe_life(aside, peers, held) if aside else None
+        probes = self._observer.probe_route(aside, life) if aside and life else ()
         asked = {probe.peer for probe in probes}
         for probe in probes:
             yield from _probed(expected, probe)
@@ -190,6 +192,27 @@ def _matcher_holds(matcher: SilenceMatcher, labels: Mapping[str, str]) -> bool:
     actual = labels.get(matcher.name, "")
     same = re.fullmatch(matcher.value, actual) is not None if matcher.is_regex else actual == matcher.value
     return same == matcher.is_equal
+
+
+def _in_a_group_of_its_own(labels: Mapping[str, str], routings: Sequence[Routing]) -> dict[str, str] | None:
+    """Return *labels* with one grouping label changed that no route looks at; None when there is none.
+
+    A probe in the alert's own group would leave that group behind, and the real page would then wait for
+    ``group_interval`` instead of ``group_wait``.
+    """
+    for name in dict.fromkeys(name for one in routings for name in matching_routes(one.route, labels)[0].group_by):
+        if name == "...":
+            return dict(labels)  # every alert is a group of its own
+        if any(name in _looked_at(one.route) for one in routings):
+            continue
+        return {**labels, name: f"{labels.get(name, '')}-drill-probe"}
+    return None
+
+
+def _looked_at(route: Route) -> frozenset[str]:
+    """The labels that *route* and all below it match on."""
+    own = frozenset(matcher.name for matcher in route.matchers)
+    return own.union(*(_looked_at(child) for child in route.routes))
 
 
 def _probe_life(

@@ -29,12 +29,12 @@ def runtime_root() -> Path:
     given = os.environ.get("XDG_RUNTIME_DIR", "")
     if given and len(given) < 60 and os.access(given, os.W_OK):  # a unix socket's path is at most 107 bytes
         return Path(given)
-    return Path("/tmp")  # mode 0700, random name, made with mkdir
+    return Path("/tmp")  # nosec B108  # mode 0700, random name, made with mkdir
 
 
 def runtime_roots() -> list[Path]:
     """All places where this user's sandboxes may have put theirs."""
-    candidates = [runtime_root(), Path(f"/run/user/{os.getuid()}"), Path("/tmp")]
+    candidates = [runtime_root(), Path(f"/run/user/{os.getuid()}"), Path("/tmp")]  # nosec B108 - the same
     return list(dict.fromkeys(each for each in candidates if each.is_dir()))
 
 

@@ -121,7 +121,7 @@ async def listen(port: int, routes: dict[str, Handler], host: str | None = None)
     app.add_routes([web.get(path, handler) for path, handler in routes.items()])
     runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()
-    await web.TCPSite(runner, host or "0.0.0.0", port, reuse_address=True, backlog=1024).start()
+    await web.TCPSite(runner, host or "0.0.0.0", port, reuse_address=True, backlog=1024).start()  # nosec B104 - own netns
     return runner
 
 

@@ -1,0 +1,89 @@
+"""What drill records for a Sloth file means what Sloth's own rules mean, series by series.
+
+Names and labels are compared for every Sloth file of the tests and every shipped one; values by promtool, which
+evaluates both sets of rules on the same counters, 500 evaluations long.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from alerting.sloth_shape import recordings
+from drill.alerting.generate import recording_groups
+from drill.alerting.rulefile import Group, rule_file
+from drill.slo.load import load_slos
+from drill.slo.model import Slo
+from drill.target.sandbox.programs import search_path
+
+ROOT = Path(__file__).parents[2]
+FILES = [
+    *sorted((ROOT / "prometheus/slo").glob("*.yaml")),
+    *sorted((ROOT / "tests/slo/cases/sloth").glob("*.yaml")),
+]
+SERIES = {
+    "events": ['departures_total{late="yes"} 0+1x100 100+7x400', 'departures_total{late="no"} 0+40x500'],
+    "labels-at-every-level": ['calls_total{answered="no"} 0+0x200 0+3x300', 'calls_total{answered="yes"} 0+9x500'],
+    "raw-ratio": ["tide_gauge_ok 1x100 0x30 1x370"],
+    "crd": ['departures_total{late="yes"} 0+1x500', 'departures_total{late="no"} 0+40x500'],
+    "crd-raw-with-status": ["tide_gauge_bad 0.25x250 0.75x250"],
+    "template-with-dashes": ['gate_moves_total{outcome="stuck"} 0+2x500', 'gate_moves_total{outcome="open"} 0+90x500'],
+}  # fmt: skip
+
+
+def slos_of(path: Path) -> list[Slo]:
+    return [slo for slo in load_slos([(path.name, path.read_text())])[0] if slo.sloth_id]
+
+
+def named(groups: list[Group]) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
+    return {
+        (rule.record, tuple(sorted(rule.labels.items())))
+        for group in groups
+        for rule in group.rules
+        if rule.record != "sloth_slo_info"  # says by whom and from what it was made
+    }
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_same_series_with_the_same_labels(path: Path) -> None:
+    for slo in slos_of(path):
+        assert named(recording_groups([slo])) == named(recordings(slo))
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("name", SERIES)
+def test_the_same_values(name: str, tmp_path: Path) -> None:
+    promtool = shutil.which("promtool", path=os.pathsep.join(search_path()))
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian: apt install prometheus)")
+    slos = slos_of(ROOT / f"tests/slo/cases/sloth/{name}.yaml")
+    ours = recording_groups(slos)
+    (tmp_path / "ours.yaml").write_text(rule_file(ours))
+    theirs = [group for slo in slos for group in recordings(slo)]
+    renamed = re.sub(r"slo:(?=[a-z])", "theirs:slo:", rule_file(theirs)).replace("- name: ", "- name: t-")
+    (tmp_path / "theirs.yaml").write_text(renamed)
+    checks = [
+        {
+            "expr": f"count(abs({record} - theirs:{record}) < 1e-9)",
+            "eval_time": moment,
+            "exp_samples": [{"labels": "{}", "value": len(slos)}],
+        }
+        for record in sorted({record for record, _ in named(ours)})
+        for moment in ("10m", "1h", "4h")
+    ]
+    test = {"interval": "30s", "input_series": list(map(series, SERIES[name])), "promql_expr_test": checks}
+    files = {"rule_files": ["ours.yaml", "theirs.yaml"], "evaluation_interval": "30s", "tests": [test]}
+    (tmp_path / "test.yaml").write_text(yaml.safe_dump(files))
+    done = subprocess.run(
+        [promtool, "test", "rules", str(tmp_path / "test.yaml")], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def series(text: str) -> dict[str, str]:
+    name, _, values = text.partition(" ")
+    return {"series": name, "values": values}
