@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 REAL := e2e or uml or browser
 
 .NOTPARALLEL:
-.PHONY: help setup setup-test programs demo test check lint types imports unit e2e bench format generate clean
+.PHONY: help setup setup-test programs demo test check lint types imports unit e2e leaks bench format generate clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,7 +49,10 @@ imports:
 	@$(BIN)/lint-imports > /dev/null || $(BIN)/lint-imports
 
 unit:
-	@$(BIN)/pytest -q -m "not ($(REAL))" -n auto --dist worksteal
+	@$(BIN)/pytest -q -m "not ($(REAL) or cluster)" -n auto --dist worksteal
+
+leaks: setup ## Kill drill's processes at random (N=500) and look for anything that is left.
+	@$(BIN)/python -m bench.leaks --n $(or $(N),500)
 
 e2e: # One after another: each real sandbox wants the machine's time for itself.
 	@$(BIN)/pytest -q -m "$(REAL)"

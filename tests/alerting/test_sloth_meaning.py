@@ -14,8 +14,9 @@ import pytest
 import yaml
 
 from alerting.sloth_shape import recordings
+from drill.alerting import promql
 from drill.alerting.generate import recording_groups
-from drill.alerting.rulefile import Group, rule_file
+from drill.alerting.rulefile import Group, read_groups, rule_file
 from drill.slo.load import load_slos
 from drill.slo.model import Slo
 from drill.target.sandbox.programs import search_path
@@ -62,9 +63,11 @@ def test_the_same_values(name: str, tmp_path: Path) -> None:
         pytest.skip("promtool is not installed (Debian: apt install prometheus)")
     slos = slos_of(ROOT / f"tests/slo/cases/sloth/{name}.yaml")
     ours = recording_groups(slos)
-    (tmp_path / "ours.yaml").write_text(rule_file(ours))
+    (tmp_path / "ours.yaml").write_text(rule_file([in_order(ours)]))
     theirs = [group for slo in slos for group in recordings(slo)]
-    renamed = re.sub(r"slo:(?=[a-z])", "theirs:slo:", rule_file(theirs)).replace("- name: ", "- name: t-")
+    renamed = re.sub(r"slo:(?=[a-z])", "theirs:slo:", rule_file([in_order(theirs)])).replace(
+        "- name: ", "- name: t-"
+    )
     (tmp_path / "theirs.yaml").write_text(renamed)
     checks = [
         {
@@ -82,6 +85,35 @@ def test_the_same_values(name: str, tmp_path: Path) -> None:
         [promtool, "test", "rules", str(tmp_path / "test.yaml")], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_sloth_itself_writes_that_shape(path: Path) -> None:
+    sloth = shutil.which("sloth")
+    if sloth is None:
+        pytest.skip("sloth is not installed (a Go program: github.com/slok/sloth/cmd/sloth)")
+    done = subprocess.run([sloth, "generate", "-i", str(path)], capture_output=True, text=True, timeout=60)
+    if done.returncode:
+        pytest.skip(f"Sloth refuses this file: {done.stderr[-200:]}")
+    groups, problems = read_groups(done.stdout, path.name)
+    assert problems == []
+    assert written(groups) == written([group for slo in slos_of(path) for group in recordings(slo)])
+
+
+def written(groups: list[Group]) -> dict[tuple[str, str], str]:
+    """Expressions without white space, by record and SLO."""
+    return {
+        (rule.record, rule.labels["sloth_id"]): re.sub(r"\s+", "", promql.parse(rule.expr).prettify())
+        for group in groups
+        for rule in group.rules
+        if rule.record and rule.record != "sloth_slo_info"
+    }
+
+
+def in_order(groups: list[Group]) -> Group:
+    """One group: promtool evaluates several in any order, and a value read one evaluation earlier differs."""
+    return Group(name="all", interval_s=30.0, rules=tuple(rule for group in groups for rule in group.rules))
 
 
 def series(text: str) -> dict[str, str]:

@@ -40,7 +40,11 @@ def test_help_and_version_load_click_and_no_command(args: tuple[str, ...]) -> No
     assert not [name for name in loaded if name.startswith("drill.cli.commands.")]
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "list", "runs", "doctor", "predict", "report", "sandbox"])
+@pytest.mark.parametrize(
+    "command",
+    ["run", "plan", "list", "runs", "doctor", "predict", "report", "sandbox", "gameday", "schedule", "coverage",
+     "compare", "policy"],
+)  # fmt: skip
 def test_the_help_of_a_command_loads_only_that_command(command: str) -> None:
     code, loaded = modules(command, "--help")
     assert code == 0

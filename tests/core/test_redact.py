@@ -30,7 +30,8 @@ def test_it_is_hidden(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "checkout-0: delay by 400 ms", "http://127.0.0.1:9090/api/v1/query?query=up", "the page for checkout latency fired",
+        "# PASS: Latency spike · checkout", "verdict: pass", "checkout-0: delay by 400 ms",
+        "http://127.0.0.1:9090/api/v1/query?query=up", "the page for checkout latency fired",
         "user@example.org", "sum(rate(x{code=~\"5..\"}[5m]))", "passing: 3", "tokens: 4", "drill recover /a/b", "author: sre",
         "bearer of bad news", "a basic idea", "https://wiki/runbooks/latency#steps", "inet drill_slow_0",
     ],

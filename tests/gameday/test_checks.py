@@ -32,15 +32,15 @@ class World:
 
 
 def found(
-    world: World = World(), folder: Path = Path(), given: Given = Given(TODAY), **parts: Any
-) -> dict[str, list]:  # noqa: B008
+    world: World | None = None, folder: Path = Path(), given: Given | None = None, **parts: Any
+) -> dict[str, list]:
     """Levels by check."""
     drill = Drill.model_validate({
         "apiVersion": "drill/v1", "kind": "Drill", "metadata": {"name": "day", "owner": "sre"}, "goal": "g",
         "hypothesis": "h", "target": "prod", "scenarios": [{"scenario": "x"}], **parts,
     })  # fmt: skip
     levels: dict[str, list[str]] = {}
-    for check in check_all(drill, given, world, folder):
+    for check in check_all(drill, given or Given(TODAY), world or World(), folder):
         levels.setdefault(check.check, []).append(check.level)
     return levels
 

@@ -9,8 +9,6 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from verify.journals import GOOD, PAGE, STRANGER, T0, TICKET, World, firing, journal, plan
-from verify.mutants import ALERT_MUTANTS
 
 from drill.alerting.rulefile import Group, Rule
 from drill.core.clock import rfc3339
@@ -32,6 +30,8 @@ from drill.report.model import Report
 from drill.report.write import write_all
 from drill.verify import judge
 from drill.verify.model import AlertVerdict
+from verify.journals import GOOD, PAGE, STRANGER, T0, TICKET, World, firing, journal, plan
+from verify.mutants import ALERT_MUTANTS
 
 NOW = T0 + 10 * DAY_S
 
@@ -251,6 +251,10 @@ def test_an_action_is_overdue_after_its_day_until_a_later_run_is_green() -> None
     before, after = run(name="before", at=T0 - DAY_S), run(name="after", at=T0 + DAY_S)
     assert len(check_actions([before, bad], date(2027, 1, 11))) == 1
     assert check_actions([bad, after], date(2027, 1, 11)) == []
+    again = with_action(run(name="again", at=T0 + DAY_S), "2027-03-01")
+    again = PastRun("again", again.started_at, again.report.model_copy(update={"verdict": "pass"}))
+    (breach,) = check_actions([bad, again], date(2027, 1, 11))
+    assert "due 2027-01-10" in breach.text  # green, but it asks for the same again
     other = PastRun("other", after.started_at, after.report.model_copy(update={"service": "cart"}))
     assert len(check_actions([bad, other], date(2027, 1, 11))) == 1
 

@@ -50,6 +50,7 @@ def _open_end() -> World:
 
 
 ELSEWHERE = Notification(at=9.9, receiver="slack", status="firing", labels=PAGE, starts_at=9.3)
+LATE = Notification(at=30.0, receiver="pagerduty", status="firing", labels=PAGE, starts_at=9.3)
 SILENCED = _page_in_alertmanager(state="suppressed", silenced_by=("0f3c",))
 INHIBITED = _page_in_alertmanager(state="suppressed", inhibited_by=("9ab1",))
 
@@ -64,6 +65,15 @@ ALERT_MUTANTS: dict[str, tuple[AlertVerdict, World]] = {
     "never fires": (V.NEVER, _never()),
     "is silenced": (V.SUPPRESSED, replace(GOOD, in_alertmanager=SILENCED, notifications=_no_page())),
     "is inhibited": (V.SUPPRESSED, replace(GOOD, in_alertmanager=INHIBITED, notifications=_no_page())),
+    "is muted by a time interval": (
+        V.SUPPRESSED,
+        replace(GOOD, in_alertmanager=_page_in_alertmanager(muted_by=("night",)), notifications=_no_page()),
+    ),
+    "is held back by an inhibition and delivered later": (
+        V.SUPPRESSED,
+        replace(GOOD, in_alertmanager=INHIBITED, notifications=_no_page(LATE)),
+    ),
+    "is delivered too late": (V.LATE, replace(GOOD, notifications=_no_page(LATE))),
     "is routed to another receiver": (
         V.MISROUTED,
         replace(GOOD, in_alertmanager=_page_in_alertmanager(receivers=("slack",)), notifications=_no_page()),

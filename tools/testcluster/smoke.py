@@ -83,7 +83,7 @@ def _delay(cluster: Cluster, steps: Steps) -> None:
 
 
 def _measure(cluster: Cluster, client: str, address: str) -> float:
-    """Seconds of the quickest of a few requests, timed inside the client's pod by the kernel's uptime (10 ms grain).
+    """Seconds of the quickest of a few requests, timed in the client's pod by the kernel's uptime (10 ms grain).
 
     A delay is a floor under all of them; what a busy machine adds is not.
     """

@@ -123,13 +123,12 @@ class Course(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """When an alert may and must fire on a course; times from its start."""
+    """When an alert may and must fire on a course; times from its start. After ``over_s`` it is over, if it fired."""
 
     firing_s: Interval | None
     resolved_s: Interval | None
     certain: bool
     over_s: float = 0.0
-    """After this it does not fire any more, whether it did or not."""
 
 
 def crossing_s(condition: BurnCondition, error_ratio: float, disturbance: Disturbance) -> float:
@@ -343,12 +342,8 @@ def _needs(condition: BurnCondition, disturbance: Disturbance, low: float) -> tu
         return outcome(condition, course, course).certain
 
     crossing = crossing_s(condition, low, disturbance)
-    lengths = [
-        crossing * 1.01,
-        crossing * 1.01 + condition.scrape_s,
-        crossing * 1.1 + slack,
-        crossing * 1.5 + 2 * slack,
-    ]
+    lengths = [crossing * 1.01, crossing * 1.01 + condition.scrape_s]
+    lengths += [crossing * 1.1 + slack, crossing * 1.5 + 2 * slack]
     length = next((x for x in lengths if certain(low, x)), None) if math.isfinite(crossing) else None
     needed = error_ratio_needed(condition, disturbance)
     ratios = [min(1.0, needed * more) for more in (1.01, 1.1, 1.5, 3.0)] if needed <= 1 else []

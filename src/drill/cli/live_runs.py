@@ -80,17 +80,33 @@ def abort(clear: bool = False) -> AbortResult:
     live = list(live_processes())
     for number in (signal.SIGUSR1, signal.SIGCONT):  # one that was stopped hears nothing
         _send(live, number)
-    _, alive = psutil.wait_procs(live, timeout=ABORT_WITHIN_S)
+    alive = _wait(live, ABORT_WITHIN_S)
     _send(alive, signal.SIGKILL)
-    _, alive = psutil.wait_procs(alive, timeout=5)
+    alive = _wait(alive, 5)
     removed, remains = _sweep()
-    killed = "" if not alive else "; it does not even end by SIGKILL"
     return AbortResult(
         marker,
         stopped=tuple(f"run with process id {process.pid}" for process in live if process not in alive),
         removed=tuple(removed),
-        remaining=(*remains, *(f"run with process id {process.pid}{killed}" for process in alive)),
+        remaining=(*remains, *(f"run with process id {one.pid}: it does not even end by SIGKILL" for one in alive)),
     )
+
+
+def _wait(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait for the end of all; return those that live on."""
+    until = time.monotonic() + seconds
+    alive = list(processes)
+    while (alive := [one for one in alive if _is_alive(one)]) and time.monotonic() < until:
+        time.sleep(0.05)
+    return alive
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """A process whose parent has not looked after it yet (a zombie) does nothing any more."""
+    try:
+        return process.is_running() and process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _sweep() -> tuple[list[str], list[str]]:
@@ -113,7 +129,7 @@ def live_processes() -> Iterator[psutil.Process]:
         try:
             process = psutil.Process(int(entry.name))
             created = json.loads(entry.read_text())["created"]
-            if abs(process.create_time() - created) < 1:
+            if abs(process.create_time() - created) < 1 and _is_alive(process):
                 yield process
                 continue
         except (psutil.NoSuchProcess, ValueError, KeyError, TypeError, OSError):

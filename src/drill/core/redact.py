@@ -11,13 +11,13 @@ from typing import Any
 
 HIDDEN = "***"
 _NAMES = (
-    r"pass(?:word|wd|phrase)?|secret|client[_-]?secret|token|access[_-]?token|refresh[_-]?token|bearer[_-]?token"
+    r"pass(?:word|wd|phrase)|secret|client[_-]?secret|token|access[_-]?token|refresh[_-]?token|bearer[_-]?token"
     r"|api[_-]?key|apikey|api[_-]?secret|access[_-]?key|secret[_-]?key|private[_-]?key|routing[_-]?key|service[_-]?key"
     r"|auth|authorization|proxy-authorization|cookie|set-cookie|x-api-key|credentials?|signature|sig|jwt|session"
 )
 _NAME = re.compile(_NAMES, re.IGNORECASE)
 _MAYBE = re.compile(
-    r"@|pass|secret|token|key|auth|cookie|cred|sig|jwt|session|bearer|basic|digest|negotiate|webhook|hooks\.|pagerduty"
+    r"@|passw|passph|secret|token|key|auth|cookie|cred|sig|jwt|session|bearer|basic|digest|negotiate|webhook|hooks\.|pagerduty"
     r"|telegram|eyJ|xox|gh[opsur]_|glpat|github_pat|AKIA|ASIA|sk-|sk_|hvs\.",
     re.IGNORECASE,
 )

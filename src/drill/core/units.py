@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31536000.0}
@@ -80,6 +81,8 @@ def _short(text: str) -> str:
 
 def format_duration(seconds: float) -> str:
     """Render seconds the way people write them: ``400ms``, ``8.6s``, ``1m30s``, ``3d``."""
+    if not math.isfinite(seconds):  # from a journal that was tampered with
+        return str(seconds)
     if seconds < 0:
         return "-" + format_duration(-seconds)
     if seconds < 1:

@@ -173,9 +173,7 @@ def _schedule(document: Document, node: Node | None) -> None:
         for key in ("from", "to"):
             place = _keys(item).get(key)
             if place is not None and isinstance(place.value, str) and not _is_time(place.value):
-                document.report(
-                    place, f"'{shorten(place.value)}' is not a day", "write it as 2026-12-24"
-                )
+                document.report(place, f"'{shorten(place.value)}' is not a day", "write it as 2026-12-24")
     since = _keys(node).get("since")
     if since is not None and isinstance(since.value, str) and not _is_time(since.value):
         document.report(since, f"'{shorten(since.value)}' is not a day", "write it as 2026-12-24")

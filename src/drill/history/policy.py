@@ -12,8 +12,9 @@ from datetime import date
 
 from drill.core.units import format_duration, format_ratio
 from drill.history.coverage import Coverage
-from drill.history.coverage_text import name
+from drill.history.coverage_text import name as rule_name
 from drill.history.index import PastRun
+from drill.report.model import ActionItem
 
 DAY_S = 86400.0
 BUDGET, PAGES, ACTIONS, RUNBOOKS = "budget", "pages", "actions", "runbooks"
@@ -60,7 +61,7 @@ def check_pages(found: Coverage, limits: Limits) -> list[Breach]:
     """Return the alert rules that page and have no proof, an old one, or a later failure."""
     breaches = []
     for rule in found.pages:
-        about = f"{name(rule)} ({rule.labels.get('sloth_service') or rule.labels.get('service') or 'page'})"
+        about = f"{rule_name(rule)} ({rule.labels.get('sloth_service') or rule.labels.get('service') or 'page'})"
         if rule.proof_age_s is None:
             tried = "" if rule.state == "untested" else f" (last: {rule.state})"
             breaches.append(
@@ -78,21 +79,29 @@ def check_pages(found: Coverage, limits: Limits) -> list[Breach]:
 
 
 def check_actions(runs: Sequence[PastRun], today: date) -> list[Breach]:
-    """Return the action items that are overdue: past their day, and no later run of the same drill passed."""
-    green: dict[tuple[str, str], float] = {}
+    """Return the action items that are overdue (*runs* oldest first).
+
+    An item is closed by a later run of the same drill that passes and does not ask for it again; one that is asked
+    for again keeps the day it had first.
+    """
+    waiting: dict[tuple[str, tuple[str, str]], tuple[ActionItem, str]] = {}
     for run in runs:
+        asked = {item.title for item in run.report.action_items}
         if run.report.verdict == "pass":
-            green[run.subject] = max(green.get(run.subject, 0.0), run.started_at)
-    breaches: dict[tuple[str, tuple[str, str]], Breach] = {}
-    for run in runs:
+            for title, subject in list(waiting):
+                if subject == run.subject and title not in asked:
+                    del waiting[title, subject]
         for item in run.report.action_items:
-            if item.due >= today.isoformat() or green.get(run.subject, 0.0) > run.started_at:
-                continue
-            scenario, service = run.subject
-            text = f"{item.title} ({item.owner}, due {item.due}, from {run.name}) has no green re-run"
-            fix = f"mend it, then: drill run {scenario} --service {service}"
-            breaches[item.title, run.subject] = Breach(ACTIONS, text, fix)
-    return list(breaches.values())
+            waiting.setdefault((item.title, run.subject), (item, run.name))
+    return [
+        Breach(
+            ACTIONS,
+            f"{item.title} ({item.owner}, due {item.due}, from {name}) has no green re-run",
+            f"mend it, then: drill run {scenario} --service {service}",
+        )
+        for (_, (scenario, service)), (item, name) in waiting.items()
+        if item.due < today.isoformat()
+    ]
 
 
 def check_runbooks(

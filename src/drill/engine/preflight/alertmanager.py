@@ -76,10 +76,12 @@ def arrives(observer: PathObserver, now: float) -> Iterator[Finding]:
     if not old:
         return
     there = {alert.labels.get("alertname") for alert in observer.alertmanager_alerts()}
-    missing = sorted({span.labels.get("alertname", "") for span in old} - there)
+    firing = {span.labels.get("alertname", "") for span in old}
+    missing = sorted(firing - there)
     if missing:
+        say = warn if firing & there else block  # some arrive: the others may be dropped on purpose
         text = f"{', '.join(missing)} fires in Prometheus, and Alertmanager does not hold it: alerts do not arrive"
-        yield block("alertmanager", text, "check alerting.alertmanagers, alert relabelling and Prometheus's log")
+        yield say("alertmanager", text, "check alerting.alertmanagers, alert relabelling and Prometheus's log")
 
 
 @dataclass(frozen=True)
