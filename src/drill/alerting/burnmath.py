@@ -123,7 +123,7 @@ class Course(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """When an alert may and must fire on a course; times from its start. After ``over_s`` it is over, if it fired."""
+    """When an alert may and must fire on a course; times from its start. After ``over_s`` it has ended."""
 
     firing_s: Interval | None
     resolved_s: Interval | None

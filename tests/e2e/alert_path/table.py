@@ -332,7 +332,7 @@ TABLE: dict[str, Case] = {
     ),
     "wrong alertmanager": case(
         "Prometheus sends to an address where nobody answers", V.NOT_DELIVERED, "fail", preflight="alertmanager",
-        says="does not hold it", spec=RigSpec(tarpit=True, rules=with_alerts(WATCHDOG), history_s=12.0),
+        says="does not hold it", spec=RigSpec(tarpit=True, rules=with_alerts(WATCHDOG), history_s=16.0),
     ),
     # ---- receivers
     "webhook answers 500": case(
