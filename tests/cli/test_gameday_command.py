@@ -235,3 +235,19 @@ def test_wrong_rule_files_are_answered_with_their_place(shell: Any, tmp_path: Pa
     assert "bad.yaml:1" in shell.err
     assert shell("coverage", "--rules", "none.yaml") == ExitCode.USAGE
     assert "cannot be read" in shell.err
+
+
+def test_where_a_secret_stands_is_no_secret_and_is_not_hidden(shell: Any) -> None:
+    """A schema and a ConfigMap with three stars in them would be broken files."""
+    import yaml
+
+    from drill.gameday.schema import export
+    from drill.scenario.library import packaged_root
+
+    assert shell("schema", "drill") == 0
+    assert shell.out == export()
+    root = packaged_root("drills")
+    assert root is not None
+    assert shell("schedule", "q1-checkout", "--as", "k8s") == 0
+    (config,) = [one for one in yaml.safe_load_all(shell.out) if one["kind"] == "ConfigMap"]
+    assert config["data"]["q1-checkout.yaml"] == (root / "q1-checkout.yaml").read_text()

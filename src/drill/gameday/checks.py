@@ -84,7 +84,8 @@ def _people(drill: Drill, given: Given) -> Iterator[Check]:
             if one.role == role and (one.confirmed or given.everybody or one.name in given.confirmed)
         ]
         if there:
-            yield Check(check="people", level="ok", text=f"{role}: {', '.join(there)}")
+            by_yes = ", by --yes" if given.everybody else ""
+            yield Check(check="people", level="ok", text=f"{role}: {', '.join(there)}{by_yes}")
         elif need == "required":
             who = f"{', '.join(names)} has not said to be there" if names else "nobody has this role"
             fix = f"--confirm '{names[0]}'" if names else "add somebody under 'participants'"

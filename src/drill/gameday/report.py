@@ -17,9 +17,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from drill.core.clock import rfc3339
 from drill.gameday import events as e
 from drill.gameday.conduct import exit_code, summary, verdict_of
-from drill.report.html import FILTERS, OPEN_PARTS, RESULTS, TONES
+from drill.report.html import FILTERS, OPEN_PARTS, TONES
 from drill.report.markdown import code, escape
 from drill.report.write import write_whole
+
+RESULTS: dict[e.Verdict, str] = {
+    "pass": "The alerts did what they had to; what the people say is below.",
+    "fail": "Not every alert did what it had to.",
+    "unknown": "The evidence does not suffice.",
+    "aborted": "It was not played to the end.",
+}
+"""A drill's hypothesis may be about people: the verdict speaks of what was measured only."""
 
 
 class Part(BaseModel):
