@@ -72,7 +72,9 @@ def result_lines(report: Mapping[str, Any], run_dir: Path) -> Sequence[str]:
         lines.append(f"  budget of {budget['slo']}: {budget['spent_percent']:.2g}% of the month spent")
     lines.append(f"report: {run_dir / 'report.html'}")
     if report["verdict"] == "aborted":
-        lines.append(f"aborted and undone; what was seen until then is in {run_dir / 'journal.jsonl'}")
+        undone = all(one.get("clean") for one in report.get("injections", ()) if one.get("applied_at"))
+        how = "aborted and undone" if undone else "aborted"
+        lines.append(f"{how}; what was seen until then is in {run_dir / 'journal.jsonl'}")
     return lines
 
 
