@@ -216,9 +216,11 @@ class Holder:
                 if self._stop_renewing.wait(every):
                     return
 
-    def event(self, name: str, timeout: float = 15) -> dict[str, Any]:
-        """Return the next event, which must be *name*."""
+    def event(self, name: str, timeout: float = 15, beside: tuple[str, ...] = ()) -> dict[str, Any]:
+        """Return the next event, which must be *name*; those of *beside* may come before it."""
         event = self._events.get(timeout=timeout)
+        while event is not None and event["event"] in beside:
+            event = self._events.get(timeout=timeout)
         assert event is not None, f"the agent ended without saying {name}"
         assert event["event"] == name, event
         return event

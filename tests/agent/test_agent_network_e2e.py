@@ -142,6 +142,13 @@ def _forks(holder: Any) -> set[int]:
     return alive - {holder.pid}
 
 
+def _lasting(holder: Any) -> set[int]:
+    """Those that are not on their way to become another program."""
+    before = _forks(holder)
+    time.sleep(0.2)
+    return before & _forks(holder)
+
+
 def _cmdline(pid: int) -> bytes:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -156,9 +163,10 @@ def test_a_killed_guard_is_replaced(lab: Any, hold: Any, until: Any) -> None:
     first = _forks(holder)
     for pid in first:
         os.kill(pid, signal.SIGKILL)
-    until(lambda: _forks(holder) - first, 3)
+    until(lambda: _lasting(holder) - first, 5)
     end_by_kill(holder)
-    assert holder.event("reverted")["reason"] == "agent-killed"
+    # A fork that was about to become nft looks like a guard, and may have been killed in its place.
+    assert holder.event("reverted", beside=("lost", "again"))["reason"] == "agent-killed"
     assert lab.snapshot() == before
 
 

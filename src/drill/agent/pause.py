@@ -22,6 +22,8 @@ from drill.agent.marks import is_ours
 ROUNDS = 20
 """A process may fork while it is looked for; it is looked for again until nothing new is found."""
 STOP_S = 2.0
+DYING_S = 0.05
+"""A stopped process that is killed runs for a moment before it is gone: it was not continued."""
 
 
 def replica_processes(pid: int, directories: Sequence[str]) -> list[int]:
@@ -104,11 +106,14 @@ class Paused(Held):
 
     def lost(self) -> str:
         """The main process must still be there and stopped."""
-        if gone(self._main) or (self.site.pid and process_state(self.site.pid) in ("Z", "X", "")):
-            return "the stopped process died; what replaced it runs"
-        if self.site.pid and process_state(self.site.pid) not in ("T", "t", "Z", "X", ""):
-            return "somebody continued the replica"
-        return ""
+        if not self._died() and self.site.pid and process_state(self.site.pid) not in ("T", "t"):
+            time.sleep(DYING_S)
+            if not self._died() and process_state(self.site.pid) not in ("T", "t"):
+                return "somebody continued the replica"
+        return "the stopped process died; what replaced it runs" if self._died() else ""
+
+    def _died(self) -> bool:
+        return gone(self._main) or bool(self.site.pid and process_state(self.site.pid) in ("Z", "X", ""))
 
     def revert(self) -> list[str]:
         """Continue what we stopped."""
