@@ -253,7 +253,7 @@ TABLE: dict[str, Case] = {
     ),
     # ---- scrapes and traffic
     "dead scrape": case(
-        "the shop does not answer scrapes", V.NEVER, "fail", preflight="scrape",
+        "the shop does not answer scrapes", {V.NEVER, V.PREDICTION_INVALID}, {"fail", "unknown"}, preflight="scrape",
         before=lambda rig: (shop(scrape_down=True)(rig), time.sleep(2.5))[0],
     ),
     "scrape dies during the drill": case(
