@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from pathlib import Path
 from drill import __version__
 from drill.cli.batch import Job, refuse_blocked, unharmed
 from drill.cli.console import Console, quiet_libraries
+from drill.cli.folders import new_folder
 from drill.cli.interrupt import AbortOnSignal, undo_within_s
 from drill.cli.lines import LineWriter
 from drill.cli.settings import DEFAULT_FAST_FORWARD, RunResult, RunSettings, Wiring
@@ -145,7 +145,7 @@ def begin(day: Day, asked: Asked, console: Console, wires: Wiring) -> tuple[int,
             "a prerequisite is not met:\n" + "\n".join(f"  {check_words(one)}" for one in blocking),
             hint="--force begins in spite of this, and the report says so",
         )
-    folder = _new_folder(asked.out, day.drill.metadata.name)
+    folder = new_folder(asked.out, f"gameday-{day.drill.metadata.name}")
     shutil.copyfile(day.loaded.path, folder / "drill.yaml")
     with GamedayJournal(folder) as journal:
         journal.append(_started(day, asked, forced=bool(blocking)))
@@ -248,20 +248,6 @@ def _started(day: Day, asked: Asked, *, forced: bool) -> e.Started:
         scheduled_for=asked.scheduled_for.timestamp() if asked.scheduled_for else None,
         forced=forced,
     )
-
-
-def _new_folder(out: Path, name: str) -> Path:
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    for suffix in ("", *(f"-{number}" for number in range(2, 100))):
-        folder = out / f"{stamp}-gameday-{name}{suffix}"
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise UsageError(f"cannot write to {out}: {error.strerror}", hint="choose another --out") from None
-        return folder
-    raise UsageError(f"too many game days of {name} began in one second below {out}")
 
 
 def find_day(name: str, out: Path, *, open_only: bool = False) -> Path:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from drill.cli.alertpath import AlertPath, alert_path
+from drill.cli.folders import new_folder
 from drill.cli.kept import kept_sandbox, sandbox_down, sandbox_status, sandbox_up
 from drill.cli.leases import leases
 from drill.cli.live_runs import abort, check_not_aborted, hear_aborts
 from drill.cli.recovery import recover
 from drill.cli.safety import check_allowed
 from drill.cli.settings import RunResult, RunSettings
-from drill.core.errors import Aborted, ExitCode, ProblemsFound, UndoIncomplete, UsageError
+from drill.core.errors import Aborted, ProblemsFound, UndoIncomplete, UsageError
 from drill.core.ports import Target
 from drill.core.redact import redacted
 from drill.engine.preflight import preflight
@@ -32,8 +33,7 @@ from drill.observe.observer import Observer
 from drill.plan.compile import Source, repredict
 from drill.plan.compile import compile_plan as compile_scenario
 from drill.plan.measured import with_measured
-from drill.plan.model import Plan
-from drill.report.model import Report
+from drill.plan.model import Finding, Plan
 from drill.report.write import write_all
 from drill.scenario.library import find, shipped_roots
 from drill.scenario.loader import Loaded, load
@@ -118,7 +118,7 @@ def run(
     services = sorted({injection.service for injection in plan.injections})
     check_allowed(plan.target, services, time.time())
     _forbid_blocked(plan.findings, settings)
-    run_dir = _new_run_dir(settings.out, plan.scenario)
+    run_dir = new_folder(settings.out, plan.scenario)
     try:
         (run_dir / "plan.json").write_text(plan.model_dump_json(indent=1))
         journal = Journal(run_dir / "journal.jsonl", clock := SteadyClock())
@@ -163,7 +163,7 @@ def _end(run_dir: Path, plan: Plan, journal: Journal, runner: Runner | None, lef
             hint=f"make room for {run_dir} and start again; what was seen until then is not a result",
         )
     assert report is not None
-    return RunResult(run_dir, report, _exit_code(report))
+    return RunResult(run_dir, report, report.exit_code)
 
 
 def _drill(
@@ -177,8 +177,7 @@ def _drill(
     plan, observer = compiled.plan, Observer(sandbox.endpoints())
     try:
         found = _preflight(plan, observer, sandbox)
-        if settings.force is False:
-            _forbid_blocked(found.findings, settings)
+        _forbid_blocked(found.findings, settings)
         runner = Runner(
             plan,
             sandbox,
@@ -227,10 +226,10 @@ def _preflight(plan: Plan, observer: Observer, target: Target) -> Preflight:
         time.sleep(0.2)
 
 
-def _forbid_blocked(findings: tuple[object, ...], settings: RunSettings) -> None:
-    blocked = [finding for finding in findings if getattr(finding, "level", "") == "block"]
+def _forbid_blocked(findings: Sequence[Finding], settings: RunSettings) -> None:
+    blocked = [finding for finding in findings if finding.level == "block"]
     if blocked and not settings.force:
-        lines = [f"{getattr(item, 'text', '')} ({getattr(item, 'fix', '')})" for item in blocked]
+        lines = [f"{item.text} ({item.fix})" for item in blocked]
         raise UsageError("this drill cannot work: " + "; ".join(lines), hint="--force runs it all the same")
 
 
@@ -240,32 +239,8 @@ def _without_secrets(plan: Plan) -> Plan:
     return Plan.model_validate({**plan.model_dump(by_alias=True), **redacted(plan.model_dump(include=told))})
 
 
-def _new_run_dir(out: Path, scenario: str) -> Path:
-    """Make ``<UTC time>-<scenario>`` below *out*. Raises UsageError when that cannot be written."""
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    for attempt in range(1, 100):
-        suffix = "" if attempt == 1 else f"-{attempt}"
-        run_dir = out / f"{stamp}-{scenario}{suffix}"
-        try:
-            run_dir.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise UsageError(f"cannot write to {out}: {error.strerror}", hint="choose another --out") from None
-        return run_dir
-    raise UsageError(f"too many runs of {scenario} started in one second below {out}")
-
-
 def _remove_empty(run_dir: Path) -> None:
     with suppress(OSError):
         for name in ("journal.jsonl", "plan.json"):
             (run_dir / name).unlink(missing_ok=True)
         run_dir.rmdir()
-
-
-def _exit_code(report: Report) -> int:
-    if any(injection.applied_at and not injection.clean for injection in report.injections):
-        return ExitCode.UNDO_INCOMPLETE
-    return {"pass": ExitCode.PASS, "fail": ExitCode.FAIL, "aborted": ExitCode.ABORTED}.get(
-        report.verdict, ExitCode.UNKNOWN
-    )
