@@ -37,7 +37,8 @@ class Effects:
             list(pool.map(lambda replica: self._prepare_one(planned, replica), planned.replicas))
 
     def _prepare_one(self, planned: PlannedInjection, replica: str) -> None:
-        self._before.setdefault(replica, self.target.snapshot(replica))
+        if replica not in self._before:  # a snapshot starts a process at the replica
+            self._before[replica] = self.target.snapshot(replica)
         value = self.target.measure(_probe(planned.effect, replica)).value if planned.effect.relative else 0.0
         self._healthy[planned.id, replica] = value
 

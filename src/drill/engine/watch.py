@@ -146,8 +146,7 @@ class Watcher:
     def _look_at_sink(self) -> None:
         # The sink compares with its own clock, which may be either of the two that are known to differ.
         notifications = tuple(self.observer.notifications(self._began - abs(self.skew_s)))
-        known = set(map(Notification.model_dump_json, self._notifications))
-        new = tuple(item for item in notifications if item.model_dump_json() not in known)
+        new = tuple(item for item in notifications if item not in self._notifications)
         if new:
             self.write(e.NotificationsSeen(notifications=new))
         self._notifications = notifications

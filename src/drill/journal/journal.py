@@ -8,7 +8,6 @@ import fcntl
 import os
 import threading
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self, TypeVar
@@ -33,7 +32,6 @@ class Journal:
         self._lock = threading.Lock()
         self._events: list[AnyEvent] = []
         self._listeners: list[Callable[[AnyEvent], None]] = []
-        self.listener_failures: list[str] = []
         self._file = path.open("xb", buffering=0)
         self._size = 0
         with contextlib.suppress(OSError):  # a file system without locks: then only the live list protects
@@ -71,7 +69,6 @@ class Journal:
         except Exception:
             if listener in self._listeners:
                 self._listeners.remove(listener)
-            self.listener_failures.append(traceback.format_exc())
 
     def subscribe(self, listener: Callable[[AnyEvent], None]) -> None:
         """Call *listener* with every event written from now on, in the writer's thread."""
