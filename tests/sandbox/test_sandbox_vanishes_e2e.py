@@ -246,6 +246,11 @@ def test_without_root_it_works_and_vanishes_as_well(readable_programs: dict[str,
         pytest.skip("user namespaces are not available to ordinary users here")
     source = [str(Path(sys.modules["drill"].__path__[0]).parent), *(p for p in sys.path if "site-packages" in p)]
     environment = {**readable_programs, "PATH": os.environ["PATH"], "PYTHONPATH": ":".join(source), "HOME": "/tmp"}
+    may = [python, "-c", "import drill"]
+    if subprocess.run(
+        may, user=user.pw_uid, group=user.pw_gid, extra_groups=[], env=environment, cwd="/"
+    ).returncode:
+        pytest.skip(f"{user.pw_name} may not read this checkout")
     runner, sandbox = start_runner(
         python, user=user.pw_uid, group=user.pw_gid, extra_groups=[], env=environment, cwd="/"
     )
