@@ -53,7 +53,7 @@ LOOKBACK_S = 300.0
 
 @dataclass(frozen=True)
 class ObserverOptions:
-    """How the servers are asked.
+    """How the servers are asked. ``alertmanager_peers`` holds those with options of their own, by URL.
 
     ``traffic`` maps a ``sloth_id`` to PromQL that gives its requests per second. All others get
     ``default_traffic``, grouped by the label ``service``; ``{window}`` in either is the SLO's shortest window.
@@ -61,6 +61,7 @@ class ObserverOptions:
 
     prometheus: ServerOptions = field(default_factory=ServerOptions)
     alertmanager: ServerOptions = field(default_factory=ServerOptions)
+    alertmanager_peers: Mapping[str, ServerOptions] = field(default_factory=dict)
     sink: ServerOptions = field(default_factory=ServerOptions)
     traffic: Mapping[str, str] = field(default_factory=dict)
     default_traffic: str = DEFAULT_TRAFFIC
@@ -72,7 +73,9 @@ class Observer:
     def __init__(self, endpoints: Endpoints, options: ObserverOptions | None = None) -> None:
         self._options = options or ObserverOptions()
         self.prometheus = Prometheus(endpoints.prometheus, self._options.prometheus)
-        self.alertmanagers = Alertmanagers(endpoints.alertmanagers, self._options.alertmanager)
+        self.alertmanagers = Alertmanagers(
+            endpoints.alertmanagers, self._options.alertmanager, self._options.alertmanager_peers
+        )
         self.sink = Sink(endpoints.sink, self._options.sink) if endpoints.sink else None
         self._intervals: Mapping[str, float] = {}
         self._heartbeat = ""

@@ -69,6 +69,7 @@ class Prometheus:
         self._connect = PrometheusConnect(
             url=self.server.url, session=self.server.session, retry=self.server.options.retry()
         )
+        self.server.keep_adapter(self.server.session)
 
     def query(self, promql: str, at: float | None = None) -> Sequence[Sample]:
         """Run an instant query now, or at *at*; a scalar comes back as one sample without labels."""

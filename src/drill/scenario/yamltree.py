@@ -14,7 +14,7 @@ import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -98,6 +98,8 @@ class Document:
     text: str = ""
     root: Node | None = None
     problems: list[Problem] = field(default_factory=list)
+    form: Literal["YAML", "TOML"] = "YAML"
+    """How the file is written: hints give examples in its own form."""
     _starts: list[int] | None = None
 
     def line_text(self, line: int) -> str:
