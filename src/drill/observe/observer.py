@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from drill.alerting.relabel import Outgoing
 from drill.core.errors import Unavailable
 from drill.core.facts import Endpoints
 from drill.core.observations import (
@@ -132,9 +133,9 @@ class Observer:
         """Return the Alertmanagers Prometheus sends to now. Raises Unavailable."""
         return self.prometheus.alertmanagers()
 
-    def external_labels(self) -> Mapping[str, str]:
-        """Return the labels Prometheus adds to every alert it sends. Raises Unavailable."""
-        return self.prometheus.external_labels()
+    def outgoing(self) -> Outgoing:
+        """Return what Prometheus does to the labels of every alert it sends. Raises Unavailable."""
+        return self.prometheus.outgoing()
 
     def probe_route(self, labels: Mapping[str, str], ends_in_s: float) -> Sequence[RouteProbe]:
         """Ask every Alertmanager peer what it would do with an alert; nothing is sent (see Alertmanagers.probe)."""
