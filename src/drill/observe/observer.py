@@ -197,10 +197,14 @@ class Observer:
         made from. Raises Unavailable.
         """
         ids = sloth_ids or [slo.sloth_id for slo in recorded_slos(self.prometheus.query(SLOTH_SERIES))]
-        return min((self._age(sloth_id, limit_s) for sloth_id in ids), default=0.0)
+        selectors = (f'{{__name__=~"{ERROR_RATIO}.+",sloth_id="{sloth_id}"}}' for sloth_id in ids)
+        return min((self.age_s(selector, limit_s) for selector in selectors), default=0.0)
 
-    def _age(self, sloth_id: str, limit_s: float) -> float:
-        selector = f'{{__name__=~"{ERROR_RATIO}.+",sloth_id="{sloth_id}"}}'
+    def age_s(self, selector: str, limit_s: float = 4 * 86400.0) -> float:
+        """Return the age (s) of the oldest sample of *selector*, 0 without one; at most *limit_s*.
+
+        Raises Unavailable.
+        """
         now = self.prometheus.query("time()")[0].value
         step = max(1.0, min(LOOKBACK_S, limit_s / HISTORY_STEPS))
         coarse = self.prometheus.query(
