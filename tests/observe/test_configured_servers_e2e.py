@@ -233,7 +233,7 @@ def test_predict_with_a_context_uses_what_is_loaded_and_measured(
     assert (alert["alertname"], alert["fires"], alert["receivers"]) == (PAGE["alertname"], True, ["log"])
     assert alert["windows_s"] == [10, 5]
     assert 0 < answer["history_s"] < 120
-    assert "1 burn-rate alerts of prod" not in answer["notes"][0]
+    assert answer["notes"][0] == "as loaded at prod: 1 burn-rate alert, scraped every 1s"
     assert "requests/s" in answer["notes"][-1]
 
 

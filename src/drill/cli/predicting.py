@@ -187,8 +187,8 @@ def _from_servers(context: Context, observer: Observer, settings: RunSettings, g
         group_interval_s=interval_s,
         chained=found.chained,
     )
-    said = f"{len(found.alerts)} burn-rate alerts of {context.name}"
-    said += f", scraped every {format_duration(found.scrape_interval_s)}"
+    count = f"{len(found.alerts)} burn-rate alert{'s' if len(found.alerts) != 1 else ''}"
+    said = f"as loaded at {context.name}: {count}, scraped every {format_duration(found.scrape_interval_s)}"
     return Basis(
         facts, found.rules, found.unread, (said, *found.notes), measure=lambda alerts: healthy(observer, alerts)
     )
