@@ -156,14 +156,17 @@ def all_predicted(plan: Plan) -> tuple[PredictedAlert, ...]:
 
 
 def planned_slos(alerts: Sequence[BurnAlert], fast_forward: float) -> tuple[PlannedSlo, ...]:
-    """Return the SLOs behind *alerts*, one each; the budget's period is divided like every other window."""
+    """Return the SLOs behind *alerts*, one each.
+
+    A period that the rules record is as it runs; else it is 30 days, divided like every other window.
+    """
     slos = {
         alert.sloth_id: PlannedSlo(
             sloth_id=alert.sloth_id,
             service=alert.service,
             name=alert.labels.get("sloth_slo", alert.sloth_id),
             objective=alert.objective,
-            period_s=PERIOD_S / fast_forward,
+            period_s=alert.period_s if alert.period_s != PERIOD_S else PERIOD_S / fast_forward,
             threshold_s=alert.threshold_s,
         )
         for alert in alerts
