@@ -108,7 +108,7 @@ def predict(name_or_path: str, settings: RunSettings, given: Assumptions) -> Pre
         basis.rules,
         history_s=given.history_s if given.history_s is not None else history_s,
         baseline=_baseline(basis.rules.alerts, shown, given.baseline),
-        traffic=given.traffic,
+        traffic={alert.sloth_id: (given.traffic, given.traffic) for alert in basis.rules.alerts},
     )
     return Predicted(again, basis.unread, (*basis.notes, *_shown(shown)))
 

@@ -183,11 +183,12 @@ def _drill(
             sandbox,
             observer,
             journal,
-            repredict=lambda history_s, baseline: repredict(
+            repredict=lambda history_s, baseline, traffic: repredict(
                 with_measured(plan, _measured(journal)),
                 compiled.path.rules,
                 history_s=history_s,
                 baseline=baseline,
+                traffic=traffic,
             ),
             abort=abort,
             clock=clock,

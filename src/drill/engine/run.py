@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from drill import __version__
 from drill.core.observations import SliSample
@@ -22,6 +23,7 @@ from drill.engine.budget import spent
 from drill.engine.decide import decide
 from drill.engine.effects import Effects
 from drill.engine.steady import JUMP_S, Pulse, SteadyClock
+from drill.engine.traffic import changed_traffic, words
 from drill.engine.watch import Watcher
 from drill.journal import events as e
 from drill.journal.journal import Journal
@@ -31,8 +33,15 @@ TICK_S = 0.05
 UNDO_TRIES = 3
 WORKERS = 32
 
-Repredict = Callable[[float, Mapping[str, float]], Plan]
-"""(history in s, error ratio by sloth_id) -> the plan with predictions made anew."""
+
+class Repredict(Protocol):
+    """Makes the plan's predictions anew from what was measured."""
+
+    def __call__(
+        self, history_s: float, baseline: Mapping[str, float], traffic: Mapping[str, tuple[float, float]]
+    ) -> Plan:
+        """Predict from the history's age (s), and by ``sloth_id`` the healthy error ratios, and the traffic during
+        the faults over the healthy one (two bounds; what is not named is as before)."""
 
 
 @dataclass
@@ -57,6 +66,8 @@ class Runner:
         """False when something that was touched could not be shown to be as before."""
         self._effects = Effects(self.plan, self.target, self._write, self.clock)
         self._watcher = Watcher(self.plan, self.observer, self._write, self._inbox.put, self.clock)
+        self._healthy: tuple[SliSample, ...] = ()
+        self._traffic: Mapping[str, tuple[float, float]] = {}
         self._ended: dict[str, list[float]] = {}
         self._touched: dict[str, float] = {}
 
@@ -148,6 +159,8 @@ class Runner:
                 self._act(command)
             case s.Measure():
                 self._pool.submit(self._measure, command.injection)
+            case s.Repredict(of="traffic"):
+                self._predict_from_traffic(command.injection)
             case s.Repredict():
                 self._predict(f"the measured effect of '{command.injection}'")
             case s.Undo():
@@ -181,10 +194,18 @@ class Runner:
 
     def _predict(self, basis: str, history_s: float | None = None, slis: tuple[SliSample, ...] = ()) -> None:
         if history_s is not None:
-            self._basis = (history_s, {sample.sloth_id: sample.error_ratio for sample in slis})
-        plan = self.repredict(*self._basis)
+            self._basis, self._healthy = (history_s, {s.sloth_id: s.error_ratio for s in slis}), slis
+        plan = self.repredict(*self._basis, self._traffic)
         expected = tuple(alert.predicted for alert in plan.expected)
         self._write(e.Predicted(basis=basis, expected=expected, also=plan.also))
+
+    def _predict_from_traffic(self, injection: str) -> None:
+        """Predict anew where fewer (or more) requests come than before: what counts is the share of all events."""
+        window_s = min((pair.short_s for pair in self.plan.windows), default=0.0)
+        changed = changed_traffic(self._healthy, self._watcher.slis, window_s)
+        if changed and changed != self._traffic:
+            self._traffic = changed
+            self._predict(f"the measured traffic during '{injection}': {words(changed)}")
 
     # ---- the deed and its undo ----
 
