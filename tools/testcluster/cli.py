@@ -43,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     execute.add_argument("script")
     commands.add_parser("build", help="build everything into the cache, start nothing")
     commands.add_parser("tools", help="build Prometheus, promtool, Alertmanager, amtool; print where they are")
+    commands.add_parser("sloth", help="build Sloth, the SLO generator; print where it is")
     return top
 
 
@@ -66,6 +67,8 @@ def _dispatch(arguments: argparse.Namespace, steps: Steps) -> None:
         case "tools":
             for program, path in lifecycle.tools(steps).items():
                 print(f"DRILL_{program.upper()}={path}")
+        case "sloth":
+            print(f"DRILL_SLOTH={lifecycle.sloth(steps)}")
         case "build":
             print(lifecycle.build(steps)[1].archive)
         case "up":

@@ -183,11 +183,8 @@ def _drill(
             sandbox,
             observer,
             journal,
-            repredict=lambda history_s, baseline: repredict(
-                with_measured(plan, _measured(journal)),
-                compiled.path.rules,
-                history_s=history_s,
-                baseline=baseline,
+            repredict=lambda basis: repredict(
+                with_measured(plan, _measured(journal)), compiled.path.rules, **basis._asdict()
             ),
             abort=abort,
             clock=clock,

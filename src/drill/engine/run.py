@@ -13,15 +13,17 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from drill import __version__
 from drill.core.observations import SliSample
 from drill.core.ports import AlertObserver, Target
 from drill.engine import state as s
-from drill.engine.budget import spent
+from drill.engine.budget import spent, window_ratios
 from drill.engine.decide import decide
 from drill.engine.effects import Effects
 from drill.engine.steady import JUMP_S, Pulse, SteadyClock
+from drill.engine.traffic import changed_traffic, words
 from drill.engine.watch import Watcher
 from drill.journal import events as e
 from drill.journal.journal import Journal
@@ -31,8 +33,22 @@ TICK_S = 0.05
 UNDO_TRIES = 3
 WORKERS = 32
 
-Repredict = Callable[[float, Mapping[str, float]], Plan]
-"""(history in s, error ratio by sloth_id) -> the plan with predictions made anew."""
+
+class Basis(NamedTuple):
+    """What was measured, named as :func:`drill.plan.compile.repredict` takes it.
+
+    The history's age (s) at T0; by ``sloth_id`` the healthy error ratio now, over each window (s), and the traffic
+    during the faults over the healthy one (two bounds; what is not named is as before).
+    """
+
+    history_s: float
+    baseline: Mapping[str, float]
+    windows: Mapping[str, Mapping[float, float]]
+    traffic: Mapping[str, tuple[float, float]]
+
+
+Repredict = Callable[[Basis], Plan]
+"""Makes the plan's predictions anew from what was measured."""
 
 
 @dataclass
@@ -57,6 +73,7 @@ class Runner:
         """False when something that was touched could not be shown to be as before."""
         self._effects = Effects(self.plan, self.target, self._write, self.clock)
         self._watcher = Watcher(self.plan, self.observer, self._write, self._inbox.put, self.clock)
+        self._healthy: tuple[SliSample, ...] = ()
         self._ended: dict[str, list[float]] = {}
         self._touched: dict[str, float] = {}
 
@@ -148,6 +165,8 @@ class Runner:
                 self._act(command)
             case s.Measure():
                 self._pool.submit(self._measure, command.injection)
+            case s.Repredict(of="traffic"):
+                self._predict_from_traffic(command.injection)
             case s.Repredict():
                 self._predict(f"the measured effect of '{command.injection}'")
             case s.Undo():
@@ -181,10 +200,20 @@ class Runner:
 
     def _predict(self, basis: str, history_s: float | None = None, slis: tuple[SliSample, ...] = ()) -> None:
         if history_s is not None:
-            self._basis = (history_s, {sample.sloth_id: sample.error_ratio for sample in slis})
-        plan = self.repredict(*self._basis)
+            self._healthy = slis
+            ratios = {sample.sloth_id: sample.error_ratio for sample in slis}
+            self._basis = Basis(history_s, ratios, window_ratios(self.plan.slos, slis), {})
+        plan = self.repredict(self._basis)
         expected = tuple(alert.predicted for alert in plan.expected)
         self._write(e.Predicted(basis=basis, expected=expected, also=plan.also))
+
+    def _predict_from_traffic(self, injection: str) -> None:
+        """Predict anew where fewer (or more) requests come than before: what counts is the share of all events."""
+        window_s = min((pair.short_s for pair in self.plan.windows), default=0.0)
+        changed = changed_traffic(self._healthy, self._watcher.slis, window_s)
+        if changed and changed != self._basis.traffic:
+            self._basis = self._basis._replace(traffic=changed)
+            self._predict(f"the measured traffic during '{injection}': {words(changed)}")
 
     # ---- the deed and its undo ----
 
