@@ -18,11 +18,13 @@ from pathlib import Path
 from drill.cli.live_runs import lives
 from drill.cli.settings import RecoveredRun, RecoverResult
 from drill.cli.state import state_dir
-from drill.core.actions import describe
-from drill.core.errors import Unavailable
+from drill.core.actions import UndoActivity, describe
+from drill.core.clock import rfc3339
+from drill.core.errors import DrillError, Unavailable
 from drill.core.ports import AnyAction
 from drill.journal import events as e
 from drill.journal.journal import ReadJournal, append_to, read_journal, writer_lives
+from drill.target.activities import undo_once
 from drill.target.sandbox import Sandbox, running, sweep
 
 OTHER_WITHIN_S = 150.0
@@ -108,10 +110,13 @@ def _is_over(read: ReadJournal) -> bool:
 
 def _close(folder: Path, read: ReadJournal, remains: Sequence[str]) -> RecoveredRun:
     """Say in the journal that what the runner had not undone itself is gone now, or is not."""
-    open_undos = tuple(describe(undo) for undo in not_undone(read.events))
+    undos = not_undone(read.events)
+    played, failed = _play(folder, [undo for undo in undos if isinstance(undo, UndoActivity)])
+    open_undos = tuple(describe(undo) for undo in undos if not isinstance(undo, UndoActivity))
     undone, remaining, note = open_undos, tuple(remains) if open_undos else (), read.damage
     if _target(folder) not in ("", "sandbox"):
         undone, remaining = (), tuple(f"{text}; by hand: see {folder / 'plan.json'}" for text in open_undos)
+    undone, remaining = (*undone, *played), (*remaining, *failed)
     try:
         append_to(folder / "journal.jsonl", e.Recovered(undone=undone, remaining=remaining))
     except BlockingIOError:
@@ -119,6 +124,18 @@ def _close(folder: Path, read: ReadJournal, remains: Sequence[str]) -> Recovered
     except OSError as error:
         note = f"{note + '; ' if note else ''}the journal cannot be written ({error.strerror or error})"
     return RecoveredRun(folder, undone, remaining, note)
+
+
+def _play(folder: Path, undos: Sequence[UndoActivity]) -> tuple[list[str], list[str]]:
+    """Play the undos of activities, which nothing else takes back, last first; what a guard played is done."""
+    done, failed = list[str](), list[str]()
+    for undo in reversed(undos):
+        try:
+            at = undo_once(folder, undo)
+            done.append(f"{describe(undo)}, done at {rfc3339(at)}")
+        except DrillError as error:
+            failed.append(f"{describe(undo)}: {error}; again: drill recover {folder}")
+    return done, failed
 
 
 def not_undone(events: Sequence[e.AnyEvent]) -> list[AnyAction]:

@@ -11,12 +11,17 @@ what any of them forbids is forbidden. A file that cannot be read forbids everyt
         reason: end of year
         targets: ["prod*"]         # default: every target but the embedded sandbox
     protect: ["prod/payment", "*/ledger"]   # TARGET/SERVICE, with * and ?
+    activities:                # Chaos Toolkit activities that scenarios may run without --allow-activities
+      - process:/usr/bin/stress-ng
+      - python:chaosaws.ec2.*
+      - http:http://127.0.0.1:*
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -25,11 +30,16 @@ import platformdirs
 import yaml
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from drill.core.actions import RunActivity
+from drill.core.activities import AnyProvider, ProcessProvider, subject
 from drill.core.clock import rfc3339
 from drill.core.errors import Refused
+from drill.plan.model import Plan
 
 SYSTEM = Path("/etc/drill/safety.yaml")
 SANDBOX = "sandbox"
+OURS = ("python:drill.chaostoolkit.k8s.*",)
+"""What the faults named ``k8s/…`` run: drill's own code around drivers it knows."""
 LARGEST = 1 << 16
 
 
@@ -56,6 +66,7 @@ class Safety(BaseModel):
 
     freeze: tuple[Freeze, ...] = ()
     protect: tuple[str, ...] = ()
+    activities: tuple[str, ...] = ()
 
 
 def files() -> list[Path]:
@@ -77,6 +88,35 @@ def check_allowed(target: str, services: Sequence[str], now: float) -> None:
                         f"{target}/{service} is protected: '{pattern}' in {path}",
                         hint="drill another service, or have the owner of that file change it",
                     )
+
+
+def check_activities(plan: Plan) -> None:
+    """Raise Refused when *plan* runs a program, module or request of its own that no file allows."""
+    rules = [*OURS, *(pattern for path in files() for pattern in _read(path).activities)]
+    strange = [
+        what for what in dict.fromkeys(activities_of(plan)) if not any(fnmatchcase(what, rule) for rule in rules)
+    ]
+    if strange:
+        raise Refused(
+            f"this scenario runs what is not drill's own and no rule allows: {', '.join(strange)}",
+            hint="read it (`drill plan`), then --allow-activities, or a rule under `activities` in safety.yaml",
+        )
+
+
+def activities_of(plan: Plan) -> Iterator[str]:
+    """Yield what the activities of *plan* call, the way rules name it; programs by their full path."""
+    for injection in plan.injections:
+        calls = [injection.effect.call] if injection.effect.call else []
+        for step in injection.steps:
+            if isinstance(step.action, RunActivity):
+                calls += [step.action.call, step.action.undo]
+        yield from (_named(call.activity.provider) for call in calls)
+
+
+def _named(provider: AnyProvider) -> str:
+    if isinstance(provider, ProcessProvider) and (found := shutil.which(os.path.expanduser(provider.path))):  # noqa: PTH111 - as chaoslib does
+        provider = provider.with_(path=found)
+    return subject(provider)
 
 
 def _check_freeze(windows: Iterable[Freeze], target: str, now: float, path: Path) -> None:

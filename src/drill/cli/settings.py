@@ -35,6 +35,8 @@ class RunSettings:
     fast_forward: float = DEFAULT_FAST_FORWARD
     force: bool = False
     assume_yes: bool = False
+    allow_activities: bool = False
+    """Chaos Toolkit activities of the scenario run without a rule in ``safety.yaml`` that names them."""
 
 
 class CompiledPlan(Protocol):

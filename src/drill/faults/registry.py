@@ -9,6 +9,7 @@ from typing import cast
 
 from drill.faults.bandwidth import Bandwidth
 from drill.faults.base import Fault, Params
+from drill.faults.chaostoolkit import ChaosToolkit
 from drill.faults.cpu_stress import CpuStress
 from drill.faults.disk_full import DiskFull
 from drill.faults.http_error import HttpError
@@ -21,7 +22,7 @@ from drill.faults.pod_kill import PodKill
 
 BUILT_IN = (
     Latency(), PacketLoss(), Bandwidth(), Partition(), HttpError(), CpuStress(), MemoryHog(), OomKill(),
-    DiskFull(), PodKill(), Pause(),
+    DiskFull(), PodKill(), Pause(), ChaosToolkit(),
 )  # fmt: skip
 
 
