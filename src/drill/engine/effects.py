@@ -72,18 +72,19 @@ class Effects:
             if holds or self.clock() >= deadline:
                 break
             time.sleep(BETWEEN_S)
-        self.write(
-            e.EffectMeasured(
-                injection=planned.id,
-                replica=replica,
-                measured=size,
-                baseline=healthy,
-                expected=effect.expected,
-                unit=effect.unit,
-                holds=holds,
-                detail=detail,
+        for shown in planned.replicas if effect.once else (replica,):
+            self.write(
+                e.EffectMeasured(
+                    injection=planned.id,
+                    replica=shown,
+                    measured=size,
+                    baseline=healthy,
+                    expected=effect.expected,
+                    unit=effect.unit,
+                    holds=holds,
+                    detail=detail,
+                )
             )
-        )
         return holds, at
 
     def differences(self, injection: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import entry_points
 from typing import cast
@@ -13,6 +13,7 @@ from drill.faults.chaostoolkit import ChaosToolkit
 from drill.faults.cpu_stress import CpuStress
 from drill.faults.disk_full import DiskFull
 from drill.faults.http_error import HttpError
+from drill.faults.k8s import drivers
 from drill.faults.latency import Latency
 from drill.faults.memory import MemoryHog, OomKill
 from drill.faults.packet_loss import PacketLoss
@@ -29,13 +30,27 @@ BUILT_IN = (
 @cache
 def faults() -> Mapping[str, Fault]:
     """Return every fault by name; an outside fault cannot replace a built-in one."""
+    by_name = drivers()
     outside = (entry.load()() for entry in entry_points(group="drill.faults"))
     known: dict[str, Fault] = {}
-    for fault in (*cast("tuple[Fault, ...]", BUILT_IN), *outside):
+    for fault in (*cast("tuple[Fault, ...]", BUILT_IN), *cast("tuple[Fault, ...]", by_name), *outside):
         known.setdefault(fault.name, fault)
     return known
 
 
+class ParameterModels(Mapping[str, type[Params]]):
+    """The model of every fault's ``with:``, by name; those of drivers are made when somebody asks for them."""
+
+    def __getitem__(self, name: str) -> type[Params]:
+        return faults()[name].params
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(faults())
+
+    def __len__(self) -> int:
+        return len(faults())
+
+
 def parameter_models() -> Mapping[str, type[Params]]:
     """Return the model of every fault's ``with:`` block, by the fault's name."""
-    return {name: fault.params for name, fault in faults().items()}
+    return ParameterModels()
