@@ -28,9 +28,9 @@ def inject(
     Inject the faults of a drill scenario, and return once their effect is measured.
 
     `scenario` is a name or a file, `parameters` are its parameters (`service`, ...), `target` is what `drill run
-    --target` takes, `fast_forward` divides the windows (1: real time). The drill goes on beside the experiment: it watches the alerts, ends the faults after their
-    time and judges. `revert` ends it early. If the effect does not show within `within` seconds, everything is
-    undone and the action fails. `name` tells several drills of one experiment apart.
+    --target` takes, `fast_forward` divides the windows (1: real time). The drill goes on beside the experiment: it
+    watches the alerts, ends the faults after their time and judges. `revert` ends it early. If the effect does not
+    show within `within` seconds, everything is undone and the action fails. `name` tells several drills apart.
     """
     arguments = ["run", scenario, *flags(parameters), "--target", target, "--out", out, "--yes", "--quiet"]
     arguments += ["--fast-forward", f"{fast_forward:g}"]

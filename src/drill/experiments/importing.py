@@ -8,8 +8,8 @@ for what is in the file: mistakes and losses are problems with line and column.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import yaml
@@ -49,10 +49,19 @@ class _Import:
     document: Document
     lost: list[Problem] = field(default_factory=list)
     named: dict[str, Node] = field(default_factory=dict)
+    secret_lines: set[int] = field(default_factory=set)
 
-    def lose(self, node: Node, message: str, hint: str = "") -> None:
-        """Note that something at *node* is not carried over."""
+    def lose(self, node: Node, message: str, hint: str = "", *, secret: bool = False) -> None:
+        """Note that something at *node* is not carried over; the line of a *secret* is not shown."""
         self.lost.append(self.document.problem(node, message, hint))
+        if secret:
+            self.secret_lines.add(self.lost[-1].line)
+
+    def told(self) -> tuple[Problem, ...]:
+        """Return what was lost by place, each once."""
+        lines = self.secret_lines
+        shown = (replace(one, source_line="") if one.line in lines else one for one in self.lost)
+        return tuple(sorted(dict.fromkeys(shown)))
 
 
 def import_experiment(data: bytes, file: str, name: str = "") -> Imported:
@@ -73,8 +82,8 @@ def import_experiment(data: bytes, file: str, name: str = "") -> Imported:
     scenario = _scenario(work, root, name)
     if not scenario["injections"]:
         problem = document.problem(method, "no action in 'method' can become an injection", "see what was lost")
-        return Imported("", tuple(work.lost), (problem,))
-    return Imported(_text(scenario, file, work.lost), tuple(work.lost))
+        return Imported("", work.told(), (problem,))
+    return Imported(_text(scenario, file, work.told()), work.told())
 
 
 def _scenario(work: _Import, root: Node, name: str) -> dict[str, Any]:
@@ -228,7 +237,7 @@ def _activity(work: _Import, node: Node) -> dict[str, Any]:
         value = plain(inner)
         if next(secrets_in({key: value}), None):
             work.lose(inner, "this holds what looks like a secret, which never stands in a scenario",
-                      "write $${name} in its place and say where it stands under 'secrets'")  # fmt: skip
+                      "write $${name} and say where it stands under 'secrets'", secret=True)  # fmt: skip
             continue
         if value is not None:
             kept[key] = _escaped(value)
@@ -262,7 +271,12 @@ def _configuration(work: _Import, node: Node | None) -> dict[str, Any]:
         if isinstance(value, dict) and value.get("type") not in (None, "env"):
             work.lose(inner, f"configuration '{key}' is asked for at run time, which is not carried over")
         elif next(secrets_in({key: value} if isinstance(value, str) else {}), None):
-            work.lose(inner, f"configuration '{key}' looks like a secret", "say where it stands under 'secrets'")
+            work.lose(
+                inner,
+                f"configuration '{key}' looks like a secret",
+                "say where it stands under 'secrets'",
+                secret=True,
+            )
         else:
             kept[key] = _escaped(value)
     return kept
@@ -272,7 +286,7 @@ def _secrets(work: _Import, node: Node | None) -> dict[str, Any]:
     kept: dict[str, dict[str, Any]] = {}
     for group, entries in node.value.items() if node is not None and isinstance(node.value, dict) else ():
         if not isinstance(entries.value, dict):
-            work.lose(entries, f"secret '{group}' is no group of secrets, so it is not carried over")
+            work.lose(entries, f"secret '{group}' is no group of secrets, so it is not carried over", secret=True)
             continue
         if _word(entries, "type") == "env":
             work.lose(entries, f"secret '{group}' is not in a group", "write it as GROUP: {NAME: {env: VARIABLE}}")
@@ -285,7 +299,7 @@ def _secrets(work: _Import, node: Node | None) -> dict[str, Any]:
                 work.lose(inner, what, "write {env: VARIABLE} or {file: PATH}")
             else:
                 work.lose(inner, f"secret '{group}.{name}' stands in the file itself and is not carried over",
-                          "write {env: VARIABLE} or {file: PATH}, and change that secret")  # fmt: skip
+                          "write {env: VARIABLE} or {file: PATH}, and change that secret", secret=True)  # fmt: skip
     return kept
 
 
@@ -366,11 +380,18 @@ def _escaped(value: Any) -> Any:
     return value
 
 
-def _text(scenario: dict[str, Any], file: str, lost: list[Problem]) -> str:
+class _Plain(yaml.SafeDumper):
+    """Writes every value out: a scenario a person reads has no anchors."""
+
+    def ignore_aliases(self, _data: Any) -> bool:
+        return True
+
+
+def _text(scenario: dict[str, Any], file: str, lost: Sequence[Problem]) -> str:
     lines = [f"# Made from {file} by `drill import chaostoolkit`. Read it before you run it."]
     lines += [f"#   {' '.join(f'{one.place}: {one.message}'.split())}" for one in lost]
     lines += [
         "# Chaos Toolkit knows no alerts: say under `expect` which one must fire, and what share of requests."
     ]
-    body = yaml.safe_dump(scenario, sort_keys=False, allow_unicode=True, width=110)
+    body = yaml.dump(scenario, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=110)
     return "\n".join(lines) + "\n" + body
