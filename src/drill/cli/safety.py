@@ -19,6 +19,7 @@ what any of them forbids is forbidden. A file that cannot be read forbids everyt
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,7 +31,8 @@ import platformdirs
 import yaml
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from drill.core.actions import RunActivity
+from drill.cli.state import state_dir
+from drill.core.actions import RunActivity, UndoActivity
 from drill.core.activities import AnyProvider, ProcessProvider, subject
 from drill.core.clock import rfc3339
 from drill.core.errors import Refused
@@ -92,15 +94,39 @@ def check_allowed(target: str, services: Sequence[str], now: float) -> None:
 
 def check_activities(plan: Plan) -> None:
     """Raise Refused when *plan* runs a program, module or request of its own that no file allows."""
-    rules = [*OURS, *(pattern for path in files() for pattern in _read(path).activities)]
-    strange = [
-        what for what in dict.fromkeys(activities_of(plan)) if not any(fnmatchcase(what, rule) for rule in rules)
-    ]
-    if strange:
+    if strange := _strange(activities_of(plan)):
         raise Refused(
             f"this scenario runs what is not drill's own and no rule allows: {', '.join(strange)}",
             hint="read it (`drill plan`), then --allow-activities, or a rule under `activities` in safety.yaml",
         )
+
+
+def remember_undos(plan: Plan) -> None:
+    """Note in the user's state which undos starting *plan* has allowed: anybody may write a journal."""
+    for injection in plan.injections:
+        for step in injection.steps:
+            if isinstance(step.undo, UndoActivity):
+                _note_of(step.undo).touch(mode=0o600)
+
+
+def check_undo(undo: UndoActivity) -> None:
+    """Raise Refused when nobody here started a run with *undo*, and no rule allows what it calls."""
+    if not _note_of(undo).exists() and (strange := _strange([_named(undo.call.activity.provider)])):
+        raise Refused(
+            f"the journal wants to run {strange[0]}, and no run of this user on this machine was started with it",
+            hint="read plan.json beside the journal, then `drill recover --allow-activities`",
+        )
+
+
+def _note_of(undo: UndoActivity) -> Path:
+    folder = state_dir() / "allowed-undos"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    return folder / hashlib.sha256(undo.model_dump_json().encode()).hexdigest()
+
+
+def _strange(called: Iterable[str]) -> list[str]:
+    rules = [*OURS, *(pattern for path in files() for pattern in _read(path).activities)]
+    return [what for what in dict.fromkeys(called) if not any(fnmatchcase(what, rule) for rule in rules)]
 
 
 def activities_of(plan: Plan) -> Iterator[str]:

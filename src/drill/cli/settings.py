@@ -145,7 +145,7 @@ class Wiring(Protocol):
         *progress* is told in words what is being set up before the journal begins.
         """
 
-    def recover(self, out: Path, run_dir: Path | None) -> RecoverResult:
+    def recover(self, out: Path, run_dir: Path | None, allow_activities: bool = False) -> RecoverResult:
         """Undo what the run in *run_dir*, or every dead run below *out*, left; sweep dead sandboxes."""
 
     def abort(self, clear: bool) -> AbortResult:

@@ -17,7 +17,7 @@ from drill.cli.kept import kept_sandbox, sandbox_down, sandbox_status, sandbox_u
 from drill.cli.leases import leases
 from drill.cli.live_runs import abort, check_not_aborted, hear_aborts
 from drill.cli.recovery import recover
-from drill.cli.safety import check_activities, check_allowed
+from drill.cli.safety import check_activities, check_allowed, remember_undos
 from drill.cli.settings import RunResult, RunSettings
 from drill.core.actions import RunActivity
 from drill.core.errors import Aborted, ProblemsFound, UndoIncomplete, UsageError
@@ -121,6 +121,7 @@ def run(
     check_allowed(plan.target, services, time.time())
     if not settings.allow_activities:
         check_activities(plan)
+    remember_undos(plan)
     _forbid_blocked(plan.findings, settings)
     run_dir = new_folder(settings.out, plan.scenario)
     try:

@@ -44,6 +44,9 @@ class ParameterModels(Mapping[str, type[Params]]):
     def __getitem__(self, name: str) -> type[Params]:
         return faults()[name].params
 
+    def __contains__(self, name: object) -> bool:
+        return name in faults()
+
     def __iter__(self) -> Iterator[str]:
         return iter(faults())
 
