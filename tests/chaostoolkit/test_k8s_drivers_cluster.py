@@ -24,7 +24,7 @@ from testcluster import lifecycle
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 
-NAMESPACE = "drill-chaostoolkit-test"
+NAMESPACE = f"drill-chaostoolkit-{os.getpid()}"
 BY_NAME = {driver.function: driver for driver in drivers()}
 PODS: dict[str, Any] = {
     "containers": [{"name": "idle", "image": "registry.k8s.io/pause:3.10.1", "imagePullPolicy": "Never"}],
@@ -53,9 +53,9 @@ def context() -> Iterator[str]:
         lifecycle.down(options, Steps(quiet=True))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def apps(context: str) -> Iterator[Any]:
-    """A namespace that opted in, with a deployment of two pods."""
+    """A namespace that opted in, with a deployment of two pods; made once, since making one takes its time."""
     config.load_kube_config(context=context)
     core, apps = client.CoreV1Api(), client.AppsV1Api()
     core.create_namespace({"metadata": {"name": NAMESPACE, "labels": {"drill.dev/allowed": "true"}}})
@@ -74,7 +74,6 @@ def apps(context: str) -> Iterator[Any]:
     until(lambda: apps.read_namespaced_deployment("idle", NAMESPACE).status.ready_replicas == 2)
     yield apps
     core.delete_namespace(NAMESPACE)
-    until(lambda: NAMESPACE not in [one.metadata.name for one in core.list_namespace().items])
 
 
 def until(condition: Callable[[], bool], within_s: float = 120) -> None:
