@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from kubernetes import client, config
+from testcluster.engine import STATE
 from testcluster.lifecycle import Options
 from testcluster.steps import Missing, Steps
 
@@ -35,20 +36,17 @@ PODS: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def context() -> Iterator[str]:
-    """The context of the test cluster: the one that runs, or one of this test's own."""
-    known = lifecycle.Options()
-    from testcluster.kind import STATE
-
-    there = (STATE / "clusters" / known.name / "kubeconfig").is_file()
+    """The context of the test cluster: the one that runs, else one that is made for these tests."""
     options = Options(export=False)
+    kubeconfig = STATE / "clusters" / options.name / "kubeconfig"
+    there = kubeconfig.is_file()
     try:
-        cluster = lifecycle.up(options, Steps(quiet=True))
+        name = f"kind-{options.name}" if there else lifecycle.up(options, Steps(quiet=True)).context
     except Missing as missing:
         pytest.skip(str(missing))
-    before = os.environ.get("KUBECONFIG")
-    os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
-    yield cluster.context
-    os.environ.pop("KUBECONFIG") if before is None else os.environ.update(KUBECONFIG=before)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KUBECONFIG", str(kubeconfig))
+        yield name
     if not there:
         lifecycle.down(options, Steps(quiet=True))
 
