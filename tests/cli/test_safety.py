@@ -12,10 +12,14 @@ from drill.cli import live_runs, safety
 from drill.cli.kept import kept_sandbox, sandbox_down
 from drill.cli.leases import leases
 from drill.cli.live_runs import abort, check_not_aborted, hear_aborts
-from drill.cli.safety import check_allowed
+from drill.cli.safety import check_activities, check_allowed, check_undo, remember_undos
 from drill.cli.state import state_dir
+from drill.core.actions import RunActivity, UndoActivity, undo_of
+from drill.core.activities import Activity, Call, ProcessProvider
 from drill.core.clock import parse_rfc3339
 from drill.core.errors import Refused, UsageError
+from drill.plan.model import Plan
+from verify import journals
 
 IN_FREEZE = parse_rfc3339("2026-12-24T12:00:00Z")
 AFTER = parse_rfc3339("2027-01-02T00:00:00Z")
@@ -125,3 +129,54 @@ def test_no_sandbox_is_ended_without_being_named() -> None:
 def test_only_targets_that_are_there_are_taken(target: str) -> None:
     with pytest.raises(UsageError, match="not known"):
         kept_sandbox(target)
+
+
+def activity_plan(*paths: str) -> Plan:
+    """A plan whose one step runs the programs *paths*: the action, and its undo."""
+    do, undo = (Call(activity=Activity(name="", provider=_program(path))) for path in paths)
+    action = RunActivity(injection="slow", service="checkout", call=do, undo=undo, hold_s=60)
+    plan = journals.plan()
+    (injection,) = plan.injections
+    step = injection.steps[0].with_(action=action, undo=undo_of(action))
+    return plan.with_(injections=(injection.with_(steps=(step,)),))
+
+
+def _program(path: str) -> ProcessProvider:
+    return ProcessProvider(type="process", path=path, arguments=["x"])
+
+
+def test_programs_of_a_scenario_run_only_by_a_rule_that_names_them(tmp_path: Path) -> None:
+    plan = activity_plan("touch", "rm")
+    with pytest.raises(Refused, match=r"process:/\S*touch, process:/\S*rm"):
+        check_activities(plan)
+    (tmp_path / "safety.yaml").write_text("activities: ['process:*/touch']\n")
+    with pytest.raises(Refused, match=r"no rule allows: process:/\S*rm$"):
+        check_activities(plan)
+    (tmp_path / "safety.yaml").write_text("activities: ['process:*/touch', 'process:*/rm']\n")
+    check_activities(plan)
+
+
+def test_a_program_given_one_text_is_a_shell_and_needs_a_rule_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "safety.yaml").write_text("activities: ['process:*']\n")
+    call = Call(
+        activity=Activity(name="", provider=ProcessProvider(type="process", path="true", arguments="; rm x"))
+    )
+    action = RunActivity(injection="slow", service="checkout", call=call, undo=call, hold_s=60)
+    plan = activity_plan("true", "true")
+    (injection,) = plan.injections
+    step = injection.steps[0].with_(action=action, undo=undo_of(action))
+    with pytest.raises(Refused, match="shell:"):
+        check_activities(plan.with_(injections=(injection.with_(steps=(step,)),)))
+
+
+def test_a_foreign_journal_runs_nothing(tmp_path: Path) -> None:
+    """`drill recover` plays an undo only when this user has started a run with exactly that undo."""
+    plan = activity_plan("touch", "rm")
+    undo = plan.injections[0].steps[0].undo
+    assert isinstance(undo, UndoActivity)
+    with pytest.raises(Refused, match="no run of this user"):
+        check_undo(undo)
+    remember_undos(plan)
+    check_undo(undo)
+    with pytest.raises(Refused):
+        check_undo(undo.with_(injection="another"))

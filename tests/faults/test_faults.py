@@ -102,7 +102,7 @@ def test_impossible_parameters_are_refused(name: str, given: dict[str, Any]):
         FAULTS[name].params.model_validate(given)
 
 
-@pytest.mark.parametrize("name", sorted(FAULTS))
+@pytest.mark.parametrize("name", sorted(name for name in FAULTS if "/" not in name and name != "chaostoolkit"))
 def test_every_action_has_an_undo_that_touches_nothing_and_every_effect_a_bound(name: str):
     fault = FAULTS[name]
     given = {"latency": {"delay": "1s"}, "packet-loss": {"loss": "30%"}, "bandwidth": {"rate": "1mbit"}}.get(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from drill.alerting.generate import alert_groups, recording_groups
@@ -19,7 +19,9 @@ from drill.cli.past import past_runs
 from drill.cli.safety import check_allowed
 from drill.core.errors import DrillError
 from drill.core.problems import render
+from drill.experiments.importing import import_experiment
 from drill.faults.registry import parameter_models
+from drill.gameday.loader import load as load_drill
 from drill.journal.journal import read_journal
 from drill.report.build import build
 from drill.runbook.lint import lint
@@ -104,6 +106,31 @@ def safety(text: str) -> None:
             del os.environ["DRILL_SAFETY"]
 
 
+def drill(text: str) -> None:
+    """A drill file: a game day with people and a schedule."""
+    with _file("drill.yaml", text) as path:
+        for problem in load_drill(path, _FAULTS).problems:
+            render(problem)
+
+
+def experiment(text: str) -> None:
+    """An experiment of Chaos Toolkit, and the scenario that is made of it."""
+    made = import_experiment(text.encode(errors="replace"), "experiment.yaml")
+    for problem in (*made.lost, *made.problems):
+        render(problem)
+    if made.text:
+        for problem in load(made.text, faults=_FAULTS, placeholders=True).problems:
+            render(problem)
+
+
+@contextlib.contextmanager
+def _file(name: str, text: str) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
+        path = Path(folder) / name
+        path.write_bytes(text.encode(errors="replace"))
+        yield path
+
+
 READERS: Mapping[str, Callable[[str], None]] = {
     "scenario": scenario,
     "slo": slo,
@@ -112,7 +139,35 @@ READERS: Mapping[str, Callable[[str], None]] = {
     "alertmanager": alertmanager,
     "journal": journal_file,
     "safety": safety,
+    "drill": drill,
+    "experiment": experiment,
 }
+
+
+ACTIVITIES = """\
+apiVersion: drill/v1
+kind: Scenario
+metadata: {name: activities, owner: sre}
+hypothesis: It pages.
+parameters: {service: {type: string, default: checkout}}
+injections:
+  - id: flags
+    fault: chaostoolkit
+    target: {service: "${service}", pods: 1}
+    with:
+      action: {provider: {type: http, url: "http://127.0.0.1:9/", method: POST, headers: {Authorization: "Bearer $${token}"}}}
+      undo: {provider: {type: process, path: "true", arguments: {"-a": 1}}, timeout: 10s}
+      probe:
+        provider: {type: python, module: os.path, func: exists, arguments: {path: /tmp/x}}
+        tolerance: {type: not, tolerance: {type: regex, pattern: "a+", target: stdout}}
+        within: 20s
+      configuration: {host: {type: env, key: HOST, default: a}}
+      secrets: {flags: {token: {env: TOKEN}, other: {file: /tmp/t}}}
+      each: replica
+    for: 5m
+  - {id: pods, fault: k8s/terminate_pods, target: {service: cart}, with: {label_selector: a=b, qty: 1}, at: 6m, for: 1m}
+expect: {alerts: [{match: {slo: checkout-availability}, error_ratio: [10%, 90%]}]}
+"""
 
 
 def corpus() -> Mapping[str, Sequence[str]]:
@@ -120,13 +175,15 @@ def corpus() -> Mapping[str, Sequence[str]]:
     safe = "freeze:\n  - from: 2026-12-20T00:00:00Z\n    until: 2027-01-02T00:00:00Z\nprotect: ['*/ledger']\n"
     good = "".join(event.model_dump_json() + "\n" for event in journal(GOOD))
     return {
-        "scenario": _texts("scenarios/*.yaml"),
+        "scenario": [*_texts("scenarios/*.yaml"), ACTIVITIES],
         "slo": [*_texts("prometheus/slo/*.yaml"), *_texts("tests/slo/cases/**/*.y*ml")],
         "rules": _texts("prometheus/*rule*.yaml", "prometheus/*alerts.yaml"),
         "runbook": _texts("runbooks/*.md"),
         "alertmanager": _texts("prometheus/alertmanager-config.yaml"),
         "journal": [good],
         "safety": [safe],
+        "drill": _texts("drills/*.yaml"),
+        "experiment": _texts("tests/experiments/fixtures/*.yaml", "tests/experiments/fixtures/*.json"),
     }
 
 

@@ -43,6 +43,8 @@ SECTIONS: dict[str, dict[str, str]] = {
         "doctor": "What is missing on this machine and how to get it.",
         "sandbox": "Keep a sandbox running to look around in.",
         "slo": "Rules, routes and dashboards from SLO files.",
+        "export": "A scenario as an experiment for Chaos Toolkit.",
+        "import": "A scenario made of a Chaos Toolkit experiment.",
         "schema": "Print a JSON schema for your editor.",
         "completion": "Print the shell completion script.",
     },

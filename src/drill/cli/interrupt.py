@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-from drill.core.actions import AwaitReplica, HoldFault
+from drill.core.actions import AwaitReplica, HoldFault, UndoActivity
 from drill.plan.model import Plan
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -26,6 +26,8 @@ def undo_within_s(plan: Plan) -> float:
                 longest = max(longest, step.action.ttl_s)
             if isinstance(step.undo, AwaitReplica):
                 longest = max(longest, step.undo.within_s)
+            if isinstance(step.undo, UndoActivity):
+                longest = max(longest, step.undo.call.activity.timeout_s)
     return longest + UNDO_S
 
 

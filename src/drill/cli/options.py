@@ -169,6 +169,7 @@ def settings_from(options: Mapping[str, Any]) -> RunSettings:
         fast_forward=1.0 if options["real_time"] else options["fast_forward"],
         force=options.get("force", False),
         assume_yes=options.get("yes", False),
+        allow_activities=options.get("allow_activities", False),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from drill.cli.lines import number, span_words
 from drill.core.actions import describe
+from drill.core.activities import describe_call
 from drill.core.units import format_duration, format_ratio
 from drill.plan.model import ExpectedAlert, Plan, PlannedInjection, PredictedAlert
 
@@ -80,6 +81,11 @@ def _at(seconds: float) -> str:
 
 def _proof(one: PlannedInjection) -> str:
     effect = one.effect
+    if effect.call:
+        return (
+            f"{describe_call(effect.call)} must answer within its tolerance within"
+            f" {format_duration(effect.within_s)}, and not before, else the verdict is unknown"
+        )
     high = f" to {number(effect.high)}" if effect.high != float("inf") else " or more"
     added = "added " if effect.relative else ""
     return (

@@ -16,25 +16,31 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from drill.cli.live_runs import lives
+from drill.cli.safety import check_undo
 from drill.cli.settings import RecoveredRun, RecoverResult
 from drill.cli.state import state_dir
-from drill.core.actions import describe
-from drill.core.errors import Unavailable
+from drill.core.actions import UndoActivity, describe
+from drill.core.clock import rfc3339
+from drill.core.errors import DrillError, Unavailable
 from drill.core.ports import AnyAction
 from drill.journal import events as e
 from drill.journal.journal import ReadJournal, append_to, read_journal, writer_lives
+from drill.target.activities import undo_once
 from drill.target.sandbox import Sandbox, running, sweep
 
 OTHER_WITHIN_S = 150.0
 """How long a second `drill recover` waits for the first one."""
 
 
-def recover(out: Path, run_dir: Path | None = None) -> RecoverResult:
-    """Remove what dead runs and dead sandboxes left, and write into the journals what was done."""
+def recover(out: Path, run_dir: Path | None = None, allow_activities: bool = False) -> RecoverResult:
+    """Remove what dead runs and dead sandboxes left, and write into the journals what was done.
+
+    *allow_activities* plays undos of activities also of runs that somebody else started.
+    """
     with _alone():
         removed, remains = sweep_all()
         folders = [run_dir] if run_dir else sorted(path.parent for path in out.glob("*/journal.jsonl"))
-        runs = [found for folder in folders if (found := _recover_run(folder, remains))]
+        runs = [found for folder in folders if (found := _recover_run(folder, remains, allow_activities))]
     return RecoverResult(tuple(runs), tuple(removed), tuple(remains))
 
 
@@ -65,7 +71,7 @@ def sweep_all() -> tuple[list[str], list[str]]:
     return removed, remains
 
 
-def _recover_run(folder: Path, remains: Sequence[str]) -> RecoveredRun | None:
+def _recover_run(folder: Path, remains: Sequence[str], allow: bool) -> RecoveredRun | None:
     """Recover one run; None when there is nothing to do: it lives, or it ended and undid everything."""
     path = folder / "journal.jsonl"
     try:
@@ -81,7 +87,7 @@ def _recover_run(folder: Path, remains: Sequence[str]) -> RecoveredRun | None:
         return None
     if started.host != platform.node():
         return RecoveredRun(folder, note=f"it ran on the host {started.host}: run `drill recover` there")
-    return _close(folder, read, remains)
+    return _close(folder, read, remains, allow)
 
 
 def _nothing_known(folder: Path, read: ReadJournal) -> RecoveredRun | None:
@@ -106,12 +112,15 @@ def _is_over(read: ReadJournal) -> bool:
     return False
 
 
-def _close(folder: Path, read: ReadJournal, remains: Sequence[str]) -> RecoveredRun:
+def _close(folder: Path, read: ReadJournal, remains: Sequence[str], allow: bool) -> RecoveredRun:
     """Say in the journal that what the runner had not undone itself is gone now, or is not."""
-    open_undos = tuple(describe(undo) for undo in not_undone(read.events))
+    undos = not_undone(read.events)
+    played, failed = _play(folder, [undo for undo in undos if isinstance(undo, UndoActivity)], allow)
+    open_undos = tuple(describe(undo) for undo in undos if not isinstance(undo, UndoActivity))
     undone, remaining, note = open_undos, tuple(remains) if open_undos else (), read.damage
     if _target(folder) not in ("", "sandbox"):
         undone, remaining = (), tuple(f"{text}; by hand: see {folder / 'plan.json'}" for text in open_undos)
+    undone, remaining = (*undone, *played), (*remaining, *failed)
     try:
         append_to(folder / "journal.jsonl", e.Recovered(undone=undone, remaining=remaining))
     except BlockingIOError:
@@ -119,6 +128,20 @@ def _close(folder: Path, read: ReadJournal, remains: Sequence[str]) -> Recovered
     except OSError as error:
         note = f"{note + '; ' if note else ''}the journal cannot be written ({error.strerror or error})"
     return RecoveredRun(folder, undone, remaining, note)
+
+
+def _play(folder: Path, undos: Sequence[UndoActivity], allow: bool) -> tuple[list[str], list[str]]:
+    """Play the undos of activities, which nothing else takes back, last first; what a guard played is done."""
+    done, failed = list[str](), list[str]()
+    for undo in reversed(undos):
+        try:
+            if not allow:
+                check_undo(undo)
+            at = undo_once(folder, undo)
+            done.append(f"{describe(undo)}, done at {rfc3339(at)}")
+        except DrillError as error:
+            failed.append(f"{describe(undo)}: {error}; {error.hint or f'again: drill recover {folder}'}")
+    return done, failed
 
 
 def not_undone(events: Sequence[e.AnyEvent]) -> list[AnyAction]:

@@ -11,12 +11,18 @@ what any of them forbids is forbidden. A file that cannot be read forbids everyt
         reason: end of year
         targets: ["prod*"]         # default: every target but the embedded sandbox
     protect: ["prod/payment", "*/ledger"]   # TARGET/SERVICE, with * and ?
+    activities:                # Chaos Toolkit activities that scenarios may run without --allow-activities
+      - process:/usr/bin/stress-ng
+      - python:chaosaws.ec2.*
+      - http:http://127.0.0.1:*
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -25,11 +31,17 @@ import platformdirs
 import yaml
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from drill.cli.state import state_dir
+from drill.core.actions import RunActivity, UndoActivity
+from drill.core.activities import AnyProvider, ProcessProvider, subject
 from drill.core.clock import rfc3339
 from drill.core.errors import Refused
+from drill.plan.model import Plan
 
 SYSTEM = Path("/etc/drill/safety.yaml")
 SANDBOX = "sandbox"
+OURS = ("python:drill.chaostoolkit.k8s.*",)
+"""What the faults named ``k8s/…`` run: drill's own code around drivers it knows."""
 LARGEST = 1 << 16
 
 
@@ -56,6 +68,7 @@ class Safety(BaseModel):
 
     freeze: tuple[Freeze, ...] = ()
     protect: tuple[str, ...] = ()
+    activities: tuple[str, ...] = ()
 
 
 def files() -> list[Path]:
@@ -77,6 +90,59 @@ def check_allowed(target: str, services: Sequence[str], now: float) -> None:
                         f"{target}/{service} is protected: '{pattern}' in {path}",
                         hint="drill another service, or have the owner of that file change it",
                     )
+
+
+def check_activities(plan: Plan) -> None:
+    """Raise Refused when *plan* runs a program, module or request of its own that no file allows."""
+    if strange := _strange(activities_of(plan)):
+        raise Refused(
+            f"this scenario runs what is not drill's own and no rule allows: {', '.join(strange)}",
+            hint="read it (`drill plan`), then --allow-activities, or a rule under `activities` in safety.yaml",
+        )
+
+
+def remember_undos(plan: Plan) -> None:
+    """Note in the user's state which undos starting *plan* has allowed: anybody may write a journal."""
+    for injection in plan.injections:
+        for step in injection.steps:
+            if isinstance(step.undo, UndoActivity):
+                _note_of(step.undo).touch(mode=0o600)
+
+
+def check_undo(undo: UndoActivity) -> None:
+    """Raise Refused when nobody here started a run with *undo*, and no rule allows what it calls."""
+    if not _note_of(undo).exists() and (strange := _strange([_named(undo.call.activity.provider)])):
+        raise Refused(
+            f"the journal wants to run {strange[0]}, and no run of this user on this machine was started with it",
+            hint="read plan.json beside the journal, then `drill recover --allow-activities`",
+        )
+
+
+def _note_of(undo: UndoActivity) -> Path:
+    folder = state_dir() / "allowed-undos"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    return folder / hashlib.sha256(undo.model_dump_json().encode()).hexdigest()
+
+
+def _strange(called: Iterable[str]) -> list[str]:
+    rules = [*OURS, *(pattern for path in files() for pattern in _read(path).activities)]
+    return [what for what in dict.fromkeys(called) if not any(fnmatchcase(what, rule) for rule in rules)]
+
+
+def activities_of(plan: Plan) -> Iterator[str]:
+    """Yield what the activities of *plan* call, the way rules name it; programs by their full path."""
+    for injection in plan.injections:
+        calls = [injection.effect.call] if injection.effect.call else []
+        for step in injection.steps:
+            if isinstance(step.action, RunActivity):
+                calls += [step.action.call, step.action.undo]
+        yield from (_named(call.activity.provider) for call in calls)
+
+
+def _named(provider: AnyProvider) -> str:
+    if isinstance(provider, ProcessProvider) and (found := shutil.which(os.path.expanduser(provider.path))):  # noqa: PTH111 - as chaoslib does
+        provider = provider.with_(path=found)
+    return subject(provider)
 
 
 def _check_freeze(windows: Iterable[Freeze], target: str, now: float, path: Path) -> None:

@@ -35,6 +35,8 @@ class RunSettings:
     fast_forward: float = DEFAULT_FAST_FORWARD
     force: bool = False
     assume_yes: bool = False
+    allow_activities: bool = False
+    """Chaos Toolkit activities of the scenario run without a rule in ``safety.yaml`` that names them."""
 
 
 class CompiledPlan(Protocol):
@@ -143,7 +145,7 @@ class Wiring(Protocol):
         *progress* is told in words what is being set up before the journal begins.
         """
 
-    def recover(self, out: Path, run_dir: Path | None) -> RecoverResult:
+    def recover(self, out: Path, run_dir: Path | None, allow_activities: bool = False) -> RecoverResult:
         """Undo what the run in *run_dir*, or every dead run below *out*, left; sweep dead sandboxes."""
 
     def abort(self, clear: bool) -> AbortResult:

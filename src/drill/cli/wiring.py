@@ -17,8 +17,9 @@ from drill.cli.kept import kept_sandbox, sandbox_down, sandbox_status, sandbox_u
 from drill.cli.leases import leases
 from drill.cli.live_runs import abort, check_not_aborted, hear_aborts
 from drill.cli.recovery import recover
-from drill.cli.safety import check_allowed
+from drill.cli.safety import check_activities, check_allowed, remember_undos
 from drill.cli.settings import RunResult, RunSettings
+from drill.core.actions import RunActivity
 from drill.core.errors import Aborted, ProblemsFound, UndoIncomplete, UsageError
 from drill.core.ports import Target
 from drill.core.redact import redacted
@@ -37,6 +38,7 @@ from drill.plan.model import Finding, Plan
 from drill.report.write import write_all
 from drill.scenario.library import find, shipped_roots
 from drill.scenario.loader import Loaded, load
+from drill.target.activities import Activities
 from drill.target.sandbox import Sandbox, SandboxSpec, planned_facts
 from drill.target.sandbox.topology import SINK_URL
 
@@ -117,6 +119,9 @@ def run(
     plan = compiled.plan
     services = sorted({injection.service for injection in plan.injections})
     check_allowed(plan.target, services, time.time())
+    if not settings.allow_activities:
+        check_activities(plan)
+    remember_undos(plan)
     _forbid_blocked(plan.findings, settings)
     run_dir = new_folder(settings.out, plan.scenario)
     try:
@@ -180,7 +185,7 @@ def _drill(
         _forbid_blocked(found.findings, settings)
         runner = Runner(
             plan,
-            sandbox,
+            with_activities(sandbox, plan, journal.path.parent),
             observer,
             journal,
             repredict=lambda basis: repredict(
@@ -201,6 +206,12 @@ def _drill(
         return runner
     finally:
         observer.close()
+
+
+def with_activities(target: Target, plan: Plan, run_dir: Path) -> Target:
+    """Return *target*, able to do Chaos Toolkit activities where *plan* has some."""
+    steps = (step for injection in plan.injections for step in injection.steps)
+    return Activities(target, run_dir) if any(isinstance(step.action, RunActivity) for step in steps) else target
 
 
 def _measured(journal: Journal) -> dict[str, list[float]]:

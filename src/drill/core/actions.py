@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from drill.core.activities import Call, describe_call
 from drill.core.values import Value
 
 PacketBackend = Literal["netem", "nfqueue", "nft", "htb"]
@@ -156,22 +157,58 @@ class AwaitReplica(Value):
         return frozenset()
 
 
-Action = Annotated[HoldFault | ReleaseFault | KillReplica | AwaitReplica, Field(discriminator="do")]
-ACTION: TypeAdapter[HoldFault | ReleaseFault | KillReplica | AwaitReplica] = TypeAdapter(Action)
+class RunActivity(Value):
+    """Run a Chaos Toolkit activity once. ``undo`` stands beside it so that its guard can play it unasked.
+
+    ``replica`` is empty when the activity acts on the service as a whole. ``hold_s`` is how long the undo may be
+    away before the guard plays it by its own clock.
+    """
+
+    do: Literal["activity"] = "activity"
+    injection: str
+    replica: str = ""
+    service: str
+    call: Call
+    undo: Call
+    hold_s: float
+
+    def touches(self) -> frozenset[str]:
+        """What the activity is said to act on; drill cannot know more of it."""
+        return frozenset({f"{self.replica or self.service}/activity"})
 
 
-def undo_of(action: HoldFault | ReleaseFault | KillReplica | AwaitReplica) -> ReleaseFault | AwaitReplica:
+class UndoActivity(Value):
+    """Run the activity that takes back what a RunActivity of ``injection`` did; it must bear being played twice."""
+
+    do: Literal["undo-activity"] = "undo-activity"
+    injection: str
+    replica: str = ""
+    call: Call
+
+    def touches(self) -> frozenset[str]:
+        """Nothing: an undo never conflicts."""
+        return frozenset()
+
+
+AnyAction = HoldFault | ReleaseFault | KillReplica | AwaitReplica | RunActivity | UndoActivity
+Action = Annotated[AnyAction, Field(discriminator="do")]
+ACTION: TypeAdapter[AnyAction] = TypeAdapter(Action)
+
+
+def undo_of(action: AnyAction) -> ReleaseFault | AwaitReplica | UndoActivity:
     """Return the action that takes *action* back; the undo of an undo is itself."""
     match action:
         case HoldFault():
             return ReleaseFault(injection=action.injection, replica=action.replica)
         case KillReplica():
             return AwaitReplica(injection=action.injection, replica=action.replica)
+        case RunActivity():
+            return UndoActivity(injection=action.injection, replica=action.replica, call=action.undo)
         case _:
             return action
 
 
-def describe(action: HoldFault | ReleaseFault | KillReplica | AwaitReplica) -> str:
+def describe(action: AnyAction) -> str:
     """Say in one line what *action* does, the way `drill plan` prints it."""
     match action:
         case HoldFault():
@@ -182,6 +219,8 @@ def describe(action: HoldFault | ReleaseFault | KillReplica | AwaitReplica) -> s
             return f"{action.replica}: {'SIGKILL' if action.mode == 'kill' else action.mode} the replica"
         case AwaitReplica():
             return f"{action.replica}: wait until it serves again (at most {action.within_s:g} s)"
+        case RunActivity() | UndoActivity():
+            return f"{f'{action.replica}: ' if action.replica else ''}{describe_call(action.call)}"
 
 
 def describe_fault(fault: PacketFault | HttpFault | CpuFault | MemoryFault | DiskFault | PauseFault) -> str:

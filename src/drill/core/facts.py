@@ -33,11 +33,22 @@ class Service(Value):
 
 
 Ability = Literal[
-    "netem", "nfqueue", "nft", "htb", "envoy", "cgroup-cpu", "cgroup-memory", "stress-ng", "disk", "signals"
+    "netem",
+    "nfqueue",
+    "nft",
+    "htb",
+    "envoy",
+    "cgroup-cpu",
+    "cgroup-memory",
+    "stress-ng",
+    "disk",
+    "signals",
+    "kubernetes",
 ]
 ABILITIES: tuple[Ability, ...] = (
     "netem", "nfqueue", "nft", "htb", "envoy", "cgroup-cpu", "cgroup-memory", "stress-ng", "disk", "signals",
 )  # fmt: skip
+"""What the agent can tell of the place it runs in; ``kubernetes`` is the target's own: an API server to ask."""
 
 
 class Facts(Value):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from drill.core.actions import AwaitReplica, HoldFault, KillReplica, ReleaseFault
+from drill.core.actions import AnyAction
 from drill.core.facts import Endpoints, Facts
 from drill.core.observations import AlertmanagerAlert, AlertSpan, Notification, RuleStatus, SliSample
 from drill.core.probes import Measurement, Probe
 from drill.core.values import Value
 
-AnyAction = HoldFault | ReleaseFault | KillReplica | AwaitReplica
+__all__ = ["AlertObserver", "AnyAction", "Target"]
 
 
 class Target(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from drill.core.activities import Call
 from drill.core.values import Value
 
 ProbeKind = Literal[
@@ -20,6 +21,7 @@ ProbeKind = Literal[
     "free_bytes",        # free bytes of the replica's data file system
     "stopped",           # 1 when the main process is stopped, else 0
     "starts",            # times the replica was started, count
+    "activity",          # 1 when a Chaos Toolkit probe answers within its tolerance, else 0
 ]  # fmt: skip
 
 
@@ -30,6 +32,8 @@ class Probe(Value):
     replica: str
     peer: str = "users"
     samples: int = 5
+    call: Call | None = None
+    """The Chaos Toolkit probe of kind ``activity``."""
 
 
 class Effect(Value):
@@ -49,10 +53,20 @@ class Effect(Value):
     samples: int = 5
     within_s: float = 10.0
     """How long the effect may take to show before the injection counts as without effect."""
+    most: float = float("inf")
+    """The largest value the probe can give; with it, a baseline that leaves no room for the effect is noticed."""
+    once: bool = False
+    """One measurement speaks for all replicas."""
+    call: Call | None = None
+    """The Chaos Toolkit probe of kind ``activity``."""
 
     def holds(self, value: float, baseline: float) -> bool:
         """True when the measured *value* proves the effect against *baseline*."""
         return self.low <= self.size(value, baseline) <= self.high
+
+    def can_show(self, baseline: float) -> bool:
+        """True when some value of the probe would prove the effect against *baseline*."""
+        return self.size(self.most, baseline) >= self.low
 
     def size(self, value: float, baseline: float) -> float:
         """Return the effect: the value, or what it added to *baseline*."""
@@ -64,3 +78,5 @@ class Measurement(Value):
 
     value: float
     at: float
+    detail: str = ""
+    """What the probe answered, where a number does not say it."""

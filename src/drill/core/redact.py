@@ -22,8 +22,8 @@ _MAYBE = re.compile(
     re.IGNORECASE,
 )
 """Most texts hold none of these, and are left alone after one look."""
-_VALUE = r"(?!\*\*\*|[{\[](?:\s|$|env:|file:))[^\s\"'&,;}\]<>]+"
-"""Not an opening bracket (a schema), nor a reference to where a secret stands (``{env: NAME}``)."""
+_VALUE = r"(?!\*\*\*|[{\[](?:\s|$|env:|file:)|(?:(?i:bearer|basic|digest|token|apikey)\s+)?\$+\{)[^\s\"'&,;}\]<>]+"
+"""Not an opening bracket (a schema), nor a reference to where a secret stands (``{env: NAME}``, ``${name}``)."""
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S), HIDDEN),
     (re.compile(r"(\b[a-z][a-z0-9+.-]{0,20}://)[^/\s@\"'<>]{1,500}@", re.IGNORECASE), rf"\1{HIDDEN}@"),

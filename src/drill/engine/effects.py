@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from drill.core.errors import Unavailable
 from drill.core.ports import Target
 from drill.core.probes import Effect, Probe
 from drill.journal import events as e
@@ -39,14 +40,23 @@ class Effects:
     def _prepare_one(self, planned: PlannedInjection, replica: str) -> None:
         if replica not in self._before:  # a snapshot starts a process at the replica
             self._before[replica] = self.target.snapshot(replica)
-        value = self.target.measure(_probe(planned.effect, replica)).value if planned.effect.relative else 0.0
-        self._healthy[planned.id, replica] = value
+        effect = planned.effect
+        if not effect.relative or replica not in _places(planned):
+            return
+        measured = self.target.measure(_probe(effect, replica))
+        if not effect.can_show(measured.value):
+            raise Unavailable(
+                f"{replica}: the probe of the effect is satisfied before anything is done, so it proves nothing"
+                f"{f' (it answered {measured.detail})' if measured.detail else ''}"
+            )
+        self._healthy[planned.id, replica] = measured.value
 
     def prove(self, injection: str) -> tuple[bool, float]:
         """Measure until the effect holds at every replica; return that, and when the last one was proven."""
         planned = self._injections[injection]
-        with ThreadPoolExecutor(len(planned.replicas)) as pool:
-            results = list(pool.map(lambda replica: self._prove_one(planned, replica), planned.replicas))
+        places = _places(planned)
+        with ThreadPoolExecutor(len(places)) as pool:
+            results = list(pool.map(lambda replica: self._prove_one(planned, replica), places))
         return all(holds for holds, _ in results), max(at for _, at in results)
 
     def _prove_one(self, planned: PlannedInjection, replica: str) -> tuple[bool, float]:
@@ -55,25 +65,26 @@ class Effects:
         while True:
             try:
                 measured = self.target.measure(_probe(effect, replica))
-                size, at, detail = effect.size(measured.value, healthy), measured.at, ""
+                size, at, detail = effect.size(measured.value, healthy), measured.at, measured.detail
                 holds = effect.holds(measured.value, healthy)
             except Exception as error:
                 holds, at, detail = False, self.clock(), str(error)
             if holds or self.clock() >= deadline:
                 break
             time.sleep(BETWEEN_S)
-        self.write(
-            e.EffectMeasured(
-                injection=planned.id,
-                replica=replica,
-                measured=size,
-                baseline=healthy,
-                expected=effect.expected,
-                unit=effect.unit,
-                holds=holds,
-                detail=detail,
+        for shown in planned.replicas if effect.once else (replica,):
+            self.write(
+                e.EffectMeasured(
+                    injection=planned.id,
+                    replica=shown,
+                    measured=size,
+                    baseline=healthy,
+                    expected=effect.expected,
+                    unit=effect.unit,
+                    holds=holds,
+                    detail=detail,
+                )
             )
-        )
         return holds, at
 
     def differences(self, injection: str) -> list[str]:
@@ -102,5 +113,10 @@ class Effects:
         ]
 
 
+def _places(planned: PlannedInjection) -> tuple[str, ...]:
+    """The replicas at which the effect is measured."""
+    return planned.replicas[:1] if planned.effect.once else planned.replicas
+
+
 def _probe(effect: Effect, replica: str) -> Probe:
-    return Probe(kind=effect.kind, replica=replica, peer=effect.peer, samples=effect.samples)
+    return Probe(kind=effect.kind, replica=replica, peer=effect.peer, samples=effect.samples, call=effect.call)

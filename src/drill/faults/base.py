@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Protocol
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from drill.core.actions import HeldFault, HoldFault, KillReplica
+from drill.core.actions import HeldFault, HoldFault, KillReplica, RunActivity
 from drill.core.facts import Ability, Facts, Replica, Service
 from drill.core.probes import Effect
 from drill.core.units import parse_duration, parse_rate, parse_ratio, parse_size
@@ -96,7 +96,7 @@ class Outcome:
     lasts_s: float | None = None
 
 
-TimedAction = tuple[float, HoldFault | KillReplica]
+TimedAction = tuple[float, HoldFault | KillReplica | RunActivity]
 
 
 class Fault(Protocol):

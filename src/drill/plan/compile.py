@@ -8,6 +8,8 @@ from functools import partial
 from math import ceil
 
 from drill.alerting.rules import BurnAlert
+from drill.core.actions import RunActivity
+from drill.core.activities import describe_call
 from drill.core.facts import Facts
 from drill.core.labels import Labels, matches, render
 from drill.core.problems import did_you_mean
@@ -315,7 +317,23 @@ def _guardrails(given: scenario_model.Guardrails, fast_forward: float) -> Guardr
 
 
 def _limit_findings(plan: Plan) -> tuple[Finding, ...]:
-    return (*_blast_findings(plan), *_budget_findings(plan))
+    return (*_blast_findings(plan), *_budget_findings(plan), *_activity_findings(plan))
+
+
+def _activity_findings(plan: Plan) -> tuple[Finding, ...]:
+    """What drill cannot know of Chaos Toolkit's actions, said once for each."""
+    return tuple(
+        Finding(
+            level="warn",
+            check="activities",
+            text=f"injection '{injection.id}' is an activity of Chaos Toolkit, {describe_call(step.action.call)}: "
+            "drill knows neither its reach nor whether its undo works",
+            fix="read action, undo and probe; rehearse it in the sandbox",
+        )
+        for injection in plan.injections
+        for step in injection.steps
+        if isinstance(step.action, RunActivity)
+    )
 
 
 def _blast_findings(plan: Plan) -> tuple[Finding, ...]:
@@ -375,7 +393,10 @@ def _smallest_change(
         low, high = (format_ratio(round(ratio, 4)) for ratio in predicted.error_ratio)
         now = low if low == high else f"{low} to {high}"
         needed = format_ratio(ceil(predicted.needs_error_ratio * 1e4) / 1e4)
-        changes.append(f"fault more requests: at least {needed} must be bad (now {now})")
+        if predicted.error_ratio == (0.0, 1.0):
+            changes.append(f"say at the alert what share must be bad, like 'error_ratio: [{needed}, 100%]'")
+        else:
+            changes.append(f"fault more requests: at least {needed} must be bad (now {now})")
     return ", or ".join(changes) or "expect another alert, or fault a service with a stricter objective"
 
 

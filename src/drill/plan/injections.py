@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from drill.core.actions import undo_of
 from drill.core.facts import Facts, Replica, Service
 from drill.core.problems import did_you_mean
-from drill.faults.base import Backend, Fault, Params, Site
+from drill.faults.base import Backend, Fault, Params, Site, TimedAction
 from drill.plan.impact import Hit
 from drill.plan.model import PlannedInjection, Step
 from drill.scenario.model import Injection, Scenario
@@ -93,11 +93,11 @@ def _plan_one(
     replicas = choose_replicas(service, injection.target.pods, f"{seed}/{injection.id}")
     for_s = injection.for_ / facts.fast_forward
     sites = [Site(injection.id, facts, service, replica, for_s, injection.target.peer) for replica in replicas]
-    steps = [
-        Step(at_s=at_s, action=action, undo=undo_of(action))
-        for site in sites
-        for at_s, action in fault.actions(params, backend.name, site)
-    ]
+    # what acts on the service as a whole is the same action at every site, and done once
+    timed: list[TimedAction] = []
+    for site in sites:
+        timed += [one for one in fault.actions(params, backend.name, site) if one not in timed]
+    steps = [Step(at_s=at_s, action=action, undo=undo_of(action)) for at_s, action in timed]
     planned.injections.append(
         PlannedInjection(
             id=injection.id,

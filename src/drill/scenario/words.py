@@ -199,6 +199,12 @@ def _special(error: Error, found: object) -> tuple[str, str]:
     kind, context = error["type"], error.get("ctx", {})
     if kind == "value_error":
         return _of_value_error(str(context["error"]), found)
+    if kind == "union_tag_not_found":
+        return f"missing key {context['discriminator']}", "it says what kind of thing this is"
+    if kind == "union_tag_invalid":
+        return f"'{shorten(context['tag'])}' is no {context['discriminator'].strip(chr(39))} of this", (
+            f"known: {context['expected_tags'].replace(chr(39), '')}"
+        )
     if kind in _LIMITS:
         key, words = _LIMITS[kind]
         return f"{describe(found)} is out of range: it must be {words} {_as_written(context[key], found)}", ""

@@ -8,7 +8,7 @@ from drill.plan.model import PlannedInjection, PredictedAlert
 from drill.verify.model import JudgedInjection, MeasuredEffect
 from drill.verify.record import Record
 
-DEEDS = ("hold", "kill")
+DEEDS = ("hold", "kill", "activity")
 """The actions that do a fault; all others take one back."""
 
 

@@ -17,8 +17,11 @@ Examples:
 @click.command(epilog=EPILOG)
 @click.argument("run", required=False, shell_complete=complete_runs)
 @out_option
+@click.option(
+    "--allow-activities", is_flag=True, help="Also play undos of activities that this user never started."
+)
 @format_option("text", "json")
-def command(run: str | None, out: Path, format_: str) -> int:
+def command(run: str | None, out: Path, format_: str, allow_activities: bool) -> int:
     """Undo what dead runs left, by their journals alone, and remove dead sandboxes.
 
     Looks at every run below --out (or only at RUN) whose journal does not end, or whose undo was not complete.
@@ -28,7 +31,7 @@ def command(run: str | None, out: Path, format_: str) -> int:
     from drill.cli.past import find_run
     from drill.cli.settings import wiring
 
-    result = wiring().recover(out, find_run(run, out) if run else None)
+    result = wiring().recover(out, find_run(run, out) if run else None, allow_activities)
     console = Console(machine=format_ == "json")
     if format_ == "json":
         import json

@@ -41,6 +41,9 @@ Ctrl-C undoes the fault, writes the report and exits 4. Exit codes: 0 pass, 1 fa
     "--repeat", type=click.IntRange(1, 1000), default=1, metavar="N", help="Run it N times, seeds counting up."
 )
 @click.option("--yes", is_flag=True, help="Do not ask before a target other than the sandbox is touched.")
+@click.option(
+    "--allow-activities", is_flag=True, help="Let Chaos Toolkit activities of the scenario run programs and code."
+)
 @click.option("--force", is_flag=True, help="Run in spite of blocking findings; the report says so.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors (and JSON, if asked for).")
 def command(scenarios: Sequence[str], **options: Any) -> int:

@@ -34,7 +34,7 @@ def facts_of(spec: SandboxSpec, limits: dict[str, str], missing: dict[Ability, s
         target="sandbox",
         fast_forward=spec.fast_forward,
         services=tuple(_service(service, limits) for service in topology.SERVICES),
-        missing=missing,
+        missing={**missing, "kubernetes": "the sandbox is no cluster"},
         scrape_interval_s=spec.scrape_interval_s,
         evaluation_interval_s=spec.evaluation_interval_s,
         group_wait_s=spec.group_wait_s,

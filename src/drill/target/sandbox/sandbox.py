@@ -133,6 +133,8 @@ class Sandbox:
             case AwaitReplica():
                 message = {"do": "await", "replica": action.replica, "within_s": action.within_s}
                 return float(self._do(message, action.within_s + ASK_S)["at"])
+            case _:
+                raise ActionFailed(f"the sandbox does not do '{action.do}': activities run beside a target")
 
     def _hold(self, action: HoldFault) -> float:
         message = {

@@ -1,0 +1,1 @@
+"""Chaos Toolkit's experiment files: written from a scenario, and made into one."""
