@@ -42,6 +42,11 @@ class Where:
     access: Access
     namespace: str
 
+    @property
+    def key(self) -> tuple[str, Access, str]:
+        """What tells one session from another."""
+        return self.context.name, self.access, self.namespace
+
 
 def where(settings: RunSettings) -> Where:
     """Return what *settings* and drill.toml name. Raises UsageError, ProblemsFound; asks nobody."""
@@ -98,7 +103,7 @@ class Session:
             self.api.close()
 
 
-_sessions: dict[Where, Session] = {}
+_sessions: dict[tuple[str, Access, str], Session] = {}
 _lock = threading.Lock()
 
 
@@ -106,9 +111,9 @@ def session(settings: RunSettings) -> Session:
     """Return the session of the cluster *settings* name, opened if need be. Raises UsageError, Unavailable."""
     named = where(settings)
     with _lock:
-        known = _sessions.get(named)
+        known = _sessions.get(named.key)
         if known is None:
-            known = _sessions[named] = _open(named)
+            known = _sessions[named.key] = _open(named)
         known.users += 1
         return known
 
@@ -135,7 +140,7 @@ def let_go(used: Session) -> None:
         used.users -= 1
         if used.users > 0:
             return
-        _sessions.pop(used.where, None)
+        _sessions.pop(used.where.key, None)
     used.close()
 
 
