@@ -84,11 +84,9 @@ class Session:
 
     def near_pods(self) -> NodeAgents:
         """Return those near the pods, made when they are needed first."""
-        from drill.target.kubernetes.helpers import Helpers
-
         with self.lock:
             if self.agents is None:
-                self.agents = Helpers(self.api)
+                self.agents = make_agents(self.api)
             return self.agents
 
     def close(self) -> None:
@@ -101,6 +99,17 @@ class Session:
         finally:
             self.servers.close()
             self.api.close()
+
+
+def make_agents(api: Api) -> NodeAgents:
+    """Return what puts a helper on every node where faults are held; nothing is started yet."""
+    from importlib import import_module
+
+    try:
+        made: NodeAgents = import_module("drill.target.kubernetes.helpers").Helpers(api)
+    except ImportError as error:
+        raise Unavailable(f"no helpers in this build of drill: {error}") from error
+    return made
 
 
 _sessions: dict[tuple[str, Access, str], Session] = {}

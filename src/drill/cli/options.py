@@ -16,6 +16,7 @@ from drill.cli.settings import DEFAULT_FAST_FORWARD, DEFAULT_OUT, RunSettings
 from drill.core.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
+AS_HELP = "Act as system:serviceaccount:NAMESPACE:NAME of the cluster, with its rights."
 
 
 def complete_scenarios(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[Any]:
@@ -122,6 +123,24 @@ def format_option(*formats: str) -> Callable[[F], F]:
     )
 
 
+def cluster_options(function: F) -> F:
+    """``--context``, ``--namespace`` and ``--as``, for commands that act on a cluster only when one is named."""
+    options = (
+        click.option(
+            "--context",
+            metavar="NAME",
+            default="",
+            shell_complete=complete_targets,
+            help="The cluster it is about.",
+        ),
+        click.option("--namespace", metavar="NS", default="", help="Only this namespace of the cluster."),
+        click.option("--as", "as_user", metavar="ACCOUNT", default="", help=AS_HELP),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 def plan_options(function: F) -> F:
     """The options that decide what the plan is: service, parameters, target, seed, time."""
     options = (
@@ -147,7 +166,7 @@ def plan_options(function: F) -> F:
             "as_user",
             metavar="ACCOUNT",
             default="",
-            help="Act as system:serviceaccount:NAMESPACE:NAME of the cluster, with its rights.",
+            help=AS_HELP,
         ),
         click.option(
             "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of all random choices."

@@ -106,9 +106,9 @@ class RecoverResult:
 
 @dataclass(frozen=True)
 class AbortResult:
-    """What `drill abort` did: ``marker`` is the file that forbids new runs until it is cleared."""
+    """What `drill abort` did: ``marker`` is what forbids new runs until it is cleared: a file, or a ConfigMap."""
 
-    marker: Path
+    marker: Path | str
     stopped: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     remaining: tuple[str, ...] = ()
