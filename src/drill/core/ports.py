@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from drill.core.actions import AnyAction
 from drill.core.facts import Endpoints, Facts
@@ -59,9 +59,11 @@ class Remembering(Protocol):
 class Hindrance(Value):
     """Something that will keep a target from doing what is asked of it, with what to do about it.
 
-    ``check`` is what a person would call the matter: ``permissions``, ``quota``, ``nodes``.
+    ``check`` is what a person would call the matter: ``permissions``, ``quota``, ``nodes``. ``warn`` is for what
+    may keep it, and forbids nothing.
     """
 
+    level: Literal["warn", "block"] = "block"
     check: str
     text: str
     fix: str
