@@ -1,7 +1,7 @@
 """What will keep a drill from being done or undone in a namespace, found out before anything is touched.
 
-Rights one by one, PodDisruptionBudgets, autoscalers, rollouts under way, nodes that are not Ready: each with what to
-do about it.
+Rights one by one, PodDisruptionBudgets, autoscalers, rollouts under way, nodes that are not Ready: each with what
+to do about it.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def _budgets(ahead: Ahead) -> Iterator[Hindrance]:
             yield Hindrance(
                 level="block" if allowed == 0 else "warn",
                 check="disruption budget",
-                text=f"PodDisruptionBudget {budget.name} allows {allowed} eviction{'s' if allowed != 1 else ''} now,"
+                text=f"PodDisruptionBudget {budget.name} allows {allowed} eviction(s) now,"
                 f" this drill asks for {asked} ({budget.status.current_healthy} of the pods it guards are healthy,"
                 f" {budget.status.desired_healthy} must be)",
                 fix="evict fewer, or use another mode: the budget would hold the eviction off",

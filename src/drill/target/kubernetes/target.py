@@ -162,7 +162,7 @@ class KubernetesTarget:
             self.agents.prepare(sorted(nodes))
 
     def hindrances(self, actions: Sequence[AnyAction]) -> Sequence[Hindrance]:
-        """What is in the way: rights, budgets, autoscalers, rollouts, nodes. Touches nothing. Raises Unavailable."""
+        """What is in the way: rights, budgets, autoscalers, rollouts, nodes. Raises Unavailable."""
         world = discovery.look(self.api, self.namespace)
         with self._lock:
             pods = {name: pod for some in self._see(world).values() for name, pod in some.items()}
