@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from drill.alerting.relabel import Outgoing
 from drill.core.errors import Unavailable
 from drill.core.observations import (
     AlertmanagerAlert,
@@ -119,8 +120,8 @@ class Path:
     def sends_to(self) -> Sequence[str]:
         return self._or_down("sends_to", self.sends)
 
-    def external_labels(self) -> Mapping[str, str]:
-        return self._or_down("external_labels", {})
+    def outgoing(self) -> Outgoing:
+        return self._or_down("outgoing", Outgoing({}))
 
     def count(self, selector: str) -> int:
         return 0 if any(re.fullmatch(pattern, selector) for pattern in self.gone) else 1
@@ -270,7 +271,7 @@ def test_what_is_broken_is_found_with_what_to_do(name: str) -> None:
         assert {f.check for f in look(path) if f.level == "block"} <= {check, "rule drift"}
 
 
-@pytest.mark.parametrize("what", ["recording_rules", "targets", "notifier", "sends_to", "external_labels"])
+@pytest.mark.parametrize("what", ["recording_rules", "targets", "notifier", "sends_to", "outgoing"])
 def test_a_server_that_cannot_say_it_is_no_obstacle(what: str) -> None:
     """Thanos and Mimir have no such endpoints: that is said, and forbids nothing."""
     found = look(Path(down=frozenset({what}), recording=(recorded("5s"), recorded("60s"))))

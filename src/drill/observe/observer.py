@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from drill.alerting.relabel import Outgoing
 from drill.core.errors import Unavailable
 from drill.core.facts import Endpoints
 from drill.core.observations import (
@@ -53,7 +54,7 @@ LOOKBACK_S = 300.0
 
 @dataclass(frozen=True)
 class ObserverOptions:
-    """How the servers are asked.
+    """How the servers are asked. ``alertmanager_peers`` holds those with options of their own, by URL.
 
     ``traffic`` maps a ``sloth_id`` to PromQL that gives its requests per second. All others get
     ``default_traffic``, grouped by the label ``service``; ``{window}`` in either is the SLO's shortest window.
@@ -61,6 +62,7 @@ class ObserverOptions:
 
     prometheus: ServerOptions = field(default_factory=ServerOptions)
     alertmanager: ServerOptions = field(default_factory=ServerOptions)
+    alertmanager_peers: Mapping[str, ServerOptions] = field(default_factory=dict)
     sink: ServerOptions = field(default_factory=ServerOptions)
     traffic: Mapping[str, str] = field(default_factory=dict)
     default_traffic: str = DEFAULT_TRAFFIC
@@ -72,7 +74,9 @@ class Observer:
     def __init__(self, endpoints: Endpoints, options: ObserverOptions | None = None) -> None:
         self._options = options or ObserverOptions()
         self.prometheus = Prometheus(endpoints.prometheus, self._options.prometheus)
-        self.alertmanagers = Alertmanagers(endpoints.alertmanagers, self._options.alertmanager)
+        self.alertmanagers = Alertmanagers(
+            endpoints.alertmanagers, self._options.alertmanager, self._options.alertmanager_peers
+        )
         self.sink = Sink(endpoints.sink, self._options.sink) if endpoints.sink else None
         self._intervals: Mapping[str, float] = {}
         self._heartbeat = ""
@@ -129,9 +133,9 @@ class Observer:
         """Return the Alertmanagers Prometheus sends to now. Raises Unavailable."""
         return self.prometheus.alertmanagers()
 
-    def external_labels(self) -> Mapping[str, str]:
-        """Return the labels Prometheus adds to every alert it sends. Raises Unavailable."""
-        return self.prometheus.external_labels()
+    def outgoing(self) -> Outgoing:
+        """Return what Prometheus does to the labels of every alert it sends. Raises Unavailable."""
+        return self.prometheus.outgoing()
 
     def probe_route(self, labels: Mapping[str, str], ends_in_s: float) -> Sequence[RouteProbe]:
         """Ask every Alertmanager peer what it would do with an alert; nothing is sent (see Alertmanagers.probe)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
+from drill.alerting.relabel import Outgoing
 from drill.core.observations import (
     AlertmanagerAlert,
     AlertSpan,
@@ -33,8 +34,8 @@ class PathObserver(Protocol):
     def sends_to(self) -> Sequence[str]:
         """The Alertmanagers it sends to now."""
 
-    def external_labels(self) -> Mapping[str, str]:
-        """The labels it adds to every alert it sends."""
+    def outgoing(self) -> Outgoing:
+        """What it does to the labels of every alert it sends."""
 
     def count(self, selector: str) -> int:
         """How many series a selector has now."""
