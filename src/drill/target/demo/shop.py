@@ -5,16 +5,8 @@ from __future__ import annotations
 from drill.core.units import prometheus_duration
 from drill.target.demo import parts
 from drill.target.demo.parts import Workload
-from drill.target.demo.spec import (
-    ALLOWED,
-    CALLS,
-    CLIENT_TIMEOUT,
-    FAST_FORWARD,
-    SERVICE,
-    TIER,
-    DemoSpec,
-    Object,
-)
+from drill.target.demo.spec import SERVICE, DemoSpec, Object
+from drill.target.kubernetes.marks import ALLOWED, CALLS, CLIENT_TIMEOUT, FAST_FORWARD, TIER
 from drill.target.sandbox.topology import (
     CLIENT_TIMEOUT_S,
     CPU_LIMIT,

@@ -16,8 +16,6 @@ PART_OF = {"app.kubernetes.io/part-of": "drill-demo"}
 """On every object of the demo, and on nothing else: what lacks it is never touched."""
 SERVICE, MONITORING = "service", "monitoring"
 COMPONENT = "app.kubernetes.io/component"
-ALLOWED, FAST_FORWARD = "drill.dev/allowed", "drill.dev/fast-forward"
-TIER, CALLS, CLIENT_TIMEOUT = "drill.dev/tier", "drill.dev/calls", "drill.dev/client-timeout"
 CONFIG_DIGEST = "drill.dev/config"
 IMAGE = f"drill.dev/drill:{__version__}"
 MONITORING_IMAGE = f"drill.dev/monitoring:{__version__}"
