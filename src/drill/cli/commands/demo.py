@@ -43,7 +43,14 @@ def where(function: Callable[..., Any]) -> Callable[..., Any]:
 def namespaces(function: Callable[..., Any]) -> Callable[..., Any]:
     """The two namespaces."""
     for option in (
-        click.option("--monitoring-namespace", "monitoring", default="monitoring", show_default=True, metavar="NAME"),
+        click.option(
+            "--monitoring-namespace",
+            "monitoring",
+            default="monitoring",
+            show_default=True,
+            metavar="NAME",
+            help="Of Prometheus, Alertmanager and the receivers.",
+        ),
         click.option("--namespace", default="shop", show_default=True, metavar="NAME", help="Of the services."),
     ):
         function = option(function)

@@ -1,1 +1,1 @@
-"""The demo shop inside a real cluster: the sandbox's services, users, Prometheus and Alertmanager as Kubernetes objects."""
+"""The demo shop in a real cluster: the sandbox's services, users and servers as Kubernetes objects."""

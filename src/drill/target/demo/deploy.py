@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import quote
 
 from drill.core.errors import Refused, Unavailable
@@ -25,7 +26,13 @@ MANAGER = "drill"
 APPLY = "application/apply-patch+yaml"
 READY_S, SAMPLES_S, GONE_S = 300.0, 90.0, 180.0
 _EVERY_S = 0.5
-_HOPELESS = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError")
+_HOPELESS = (
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "ErrImageNeverPull",
+    "InvalidImageName",
+    "CreateContainerConfigError",
+)
 _ANSWERED = 'count(count by (service) (rate(http_request_duration_seconds_count{job="edge",code="200"}[10s]) > 0))'
 _MEASURED = 'count(count by (sloth_service) ({__name__=~"slo:sli_error:ratio_rate.+"}))'
 
@@ -73,7 +80,7 @@ def remove(api: Api, spec: DemoSpec, say: Say) -> bool:
         api.delete(paths.namespace(name))
     for name in there:
         say(f"waiting for the end of namespace {name}")
-        _until(lambda name=name: not _exists(api, name), GONE_S, lambda name=name: f"namespace {name} is still there")
+        _until(partial(_gone, api, name), GONE_S, partial(str, f"namespace {name} is still there"))
     return bool(there)
 
 
@@ -91,16 +98,16 @@ def _path(one: Mapping[str, object]) -> str:
     return paths.one(str(one["kind"]), str(metadata["namespace"]), str(metadata["name"]))
 
 
-def _exists(api: Api, namespace: str) -> bool:
+def _gone(api: Api, namespace: str) -> bool:
     try:
         api.get(paths.namespace(namespace), Thing)
     except NotThere:
-        return False
-    return True
+        return True
+    return False
 
 
 def _own(api: Api, namespace: str) -> bool:
-    """True when the namespace is there and the demo's. Raises Refused when it is somebody else's or on its way out."""
+    """True when the namespace is there and the demo's. Raises Refused for somebody else's, or one that ends."""
     try:
         found = api.get(paths.namespace(namespace), Thing)
     except NotThere:
@@ -139,10 +146,11 @@ def _workloads(api: Api, namespace: str) -> Sequence[Workload]:
 
 
 def _serving(one: Workload) -> int:
-    """Ready pods of what is wanted now; those of an earlier template do not count."""
-    if one.status.observed_generation < one.metadata.generation:
+    """Ready pods of what is wanted now: as many as there must be, should all of an earlier template be ready."""
+    status = one.status
+    if status.observed_generation < one.metadata.generation:
         return 0
-    return max(0, min(one.status.updated_replicas, one.status.ready_replicas, one.spec.replicas))
+    return max(0, min(status.ready_replicas - (status.replicas - status.updated_replicas), one.spec.replicas))
 
 
 def _selector() -> str:

@@ -1,4 +1,4 @@
-"""Prometheus, Alertmanager and the notification sink as Kubernetes objects, with the sandbox's own configuration. Pure."""
+"""Prometheus, Alertmanager and the sink as Kubernetes objects, with the sandbox's own configuration. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pieces that all the demo's objects are made of: pods that PodSecurity ``restricted`` admits, and their Services.
+"""What all the demo's objects are made of: pods that PodSecurity ``restricted`` admits, and their Services.
 
 Pure: returns Kubernetes objects as JSON.
 """

@@ -54,9 +54,7 @@ def configuration(
                 "evaluation_interval": prometheus_duration(spec.evaluation_interval_s),
             },
             "rule_files": [rules_file],
-            "alerting": {
-                "alertmanagers": [{"static_configs": [{"targets": [alertmanager]}], "timeout": "2s"}]
-            },
+            "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}], "timeout": "2s"}]},
             "scrape_configs": scrapes,
         },
         indent=1,

@@ -22,6 +22,7 @@ DRAIN_S = 2.0
 """A pod that is told to end serves on until nobody has its address any more."""
 _GONE = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
 
+Endpoints = dict[str, list[str]]
 Look = Callable[[str], list[str] | None]
 
 
@@ -34,7 +35,7 @@ def addresses(name: str) -> list[str] | None:
     return sorted({str(sockaddr[0]) for *_, sockaddr in found})
 
 
-async def look_up(names: Iterable[str], before: dict[str, list[str]], look: Look = addresses) -> dict[str, list[str]]:
+async def look_up(names: Iterable[str], before: Endpoints, look: Look = addresses) -> Endpoints:
     """Ask for all *names* at once; one that cannot be answered keeps what it had *before*."""
     asked = list(names)
     answers = await asyncio.gather(*(asyncio.to_thread(look, name) for name in asked))
@@ -45,7 +46,7 @@ async def look_up(names: Iterable[str], before: dict[str, list[str]], look: Look
 
 async def follow(names: Sequence[str], file: Path) -> None:
     """Keep *file*, the list of endpoints, true; for ever."""
-    known: dict[str, list[str]] = {}
+    known: Endpoints = {}
     while True:
         found = await look_up(names, known)
         if found != known:
