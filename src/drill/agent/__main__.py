@@ -27,11 +27,18 @@ def _parser() -> argparse.ArgumentParser:
     clear.add_argument("--id", default="", help="only the fault of this injection")
     clear.add_argument("--kind", default="", help="and only what a fault of this kind (of its spec) can leave")
     clear.add_argument("--oom-score", default="", help="the oom_score_adj the replica's processes should have")
+    commands.add_parser("serve", help="answer one runner about all pods of this node, on stdin and stdout")
+    stay = commands.add_parser("stay", help="be the first process of a helper pod")
+    stay.add_argument("--idle", type=_seconds, required=True, metavar="S")
+    stay.add_argument("--deadline", type=_seconds, required=True, metavar="S")
     for sub in (hold, abilities, snapshot, clear):
         sub.add_argument("--netns", default="", metavar="PATH", help="network namespace to enter")
         sub.add_argument("--pid", type=int, default=0, help="main process of the replica")
         sub.add_argument("--root", default="/", metavar="PATH", help="root through which --path is reached")
         sub.add_argument("--cgroup", action="append", default=[], nargs="+", metavar="PATH")
+        sub.add_argument(
+            "--protect", action="append", default=[], metavar="PATH", help="never fill its file system"
+        )
         if sub is not hold:
             sub.add_argument("--path", default="", help="the directory a disk fault fills")
     return parser
@@ -62,6 +69,7 @@ def _hold(options: argparse.Namespace) -> int:
         cgroups=_cgroups(options),
         envoy=options.envoy,
         stress_ng=options.stress_ng,
+        protected=tuple(options.protect),
     )
     return hold(site, options.spec, options.netns)
 
@@ -77,6 +85,7 @@ def _abilities(options: argparse.Namespace) -> int:
         path=options.path,
         envoy=options.envoy,
         stress_ng=options.stress_ng,
+        protected=tuple(options.protect),
     )
     print(json.dumps(abilities(place)))
     return 0
@@ -112,6 +121,18 @@ def _clear(options: argparse.Namespace) -> int:
     return LEFT if remains else 0
 
 
+def _serve(_: argparse.Namespace) -> int:
+    from drill.agent.node.conductor import serve
+
+    return serve()
+
+
+def _stay(options: argparse.Namespace) -> int:
+    from drill.agent.node.stay import stay
+
+    return stay(options.idle, options.deadline)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the exit status."""
     from drill.agent.commands import complete_path
@@ -119,7 +140,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     options = _parser().parse_args(arguments)
     complete_path()
-    commands = {"hold": _hold, "abilities": _abilities, "snapshot": _snapshot, "clear": _clear}
+    commands = {
+        "hold": _hold, "abilities": _abilities, "snapshot": _snapshot, "clear": _clear, "serve": _serve, "stay": _stay,
+    }  # fmt: skip
     try:
         return commands[options.command](options)
     except (CannotApply, OSError) as error:

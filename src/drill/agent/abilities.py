@@ -40,6 +40,7 @@ class Place:
     path: str = ""
     envoy: str = ""
     stress_ng: str = ""
+    protected: tuple[str, ...] = ()
 
 
 def abilities(place: Place) -> dict[str, str]:
@@ -198,7 +199,7 @@ def _disk(place: Place) -> None:
     if place.path:
         from drill.agent.disk import DiskFill
 
-        site = Site(id="ability", ttl=1, deadline=1, lease=1, root=place.root)
+        site = Site(id="ability", ttl=1, deadline=1, lease=1, root=place.root, protected=place.protected)
         DiskFill(Disk(path=place.path), site).prepare()
 
 

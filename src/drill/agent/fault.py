@@ -19,6 +19,8 @@ class Site:
     cgroups: tuple[str, ...] = ()
     envoy: str = ""
     stress_ng: str = ""
+    protected: tuple[str, ...] = ()
+    """Paths whose file systems are never filled: the node's own, where the agent runs in a container."""
 
 
 class Held:

@@ -14,7 +14,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -82,9 +82,17 @@ class HoldRequest:
 class AgentProcess:
     """One running agent process."""
 
-    def __init__(self, command: Sequence[str], adopt: Adopt, log: int) -> None:
+    def __init__(
+        self, command: Sequence[str], adopt: Adopt, log: int, environment: Mapping[str, str] | None = None
+    ) -> None:
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, bufsize=0, start_new_session=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            bufsize=0,
+            start_new_session=True,
+            env=environment,
         )
         self.exit = adopt(self._process)
         self.reader: asyncio.StreamReader | None = None

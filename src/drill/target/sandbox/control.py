@@ -16,8 +16,8 @@ from typing import Any
 
 from drill.agent import prober
 from drill.agent.holder import REVERT_S, HoldRequest, read_stream, said_clean
+from drill.agent.usage import CpuSample
 from drill.target.sandbox import children, probing, supervisor
-from drill.target.sandbox.cgroups import CpuSample
 from drill.target.sandbox.supervisor import Container
 from drill.target.sandbox.topology import REPLICAS, SERVICES
 from drill.target.sandbox.world import World
