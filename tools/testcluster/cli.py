@@ -41,6 +41,8 @@ def parser() -> argparse.ArgumentParser:
         "node-exec", parents=[named], help="run a shell line on the user-mode-linux worker"
     )
     execute.add_argument("script")
+    images = commands.add_parser("images", parents=[named], help="build drill's images; print the archives")
+    images.add_argument("--load", action="store_true", help="and load what is new into the running cluster")
     commands.add_parser("build", help="build everything into the cache, start nothing")
     commands.add_parser("tools", help="build Prometheus, promtool, Alertmanager, amtool; print where they are")
     return top
@@ -68,12 +70,22 @@ def _dispatch(arguments: argparse.Namespace, steps: Steps) -> None:
                 print(f"DRILL_{program.upper()}={path}")
         case "build":
             print(lifecycle.build(steps)[1].archive)
+        case "images":
+            _images(arguments, steps)
         case "up":
             print(lifecycle.up(_options(arguments), steps).kubeconfig)
         case "down":
             lifecycle.down(Options(name=arguments.name), steps)
         case _:
             _on_running(arguments, steps)
+
+
+def _images(arguments: argparse.Namespace, steps: Steps) -> None:
+    built = lifecycle.drill_images(steps)
+    if arguments.load:
+        lifecycle.load_new(lifecycle.find(Options(name=arguments.name), Steps(quiet=True)), built, steps)
+    for each in built:
+        print(f"{each.ref} {each.archive}")
 
 
 def _on_running(arguments: argparse.Namespace, steps: Steps) -> None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from testcluster import debian, engine, gobuild, kind, nodeimage, uml
+from testcluster import debian, engine, gobuild, images, kind, nodeimage, uml
 from testcluster.cache import Cache, user_cache
+from testcluster.images import Built
 from testcluster.kind import Cluster
 from testcluster.nodeimage import NodeImage, Parts
 from testcluster.steps import Failed, Missing, Steps
@@ -56,6 +58,25 @@ def build(steps: Steps) -> tuple[Parts, NodeImage]:
     programs = {each.name: gobuild.obtain(each, cache(), steps) for each in gobuild.cluster_builds()}
     parts = Parts(programs, unpacked)
     return parts, nodeimage.obtain(cache(), parts, steps)
+
+
+def drill_images(steps: Steps) -> list[Built]:
+    """drill's own images as archives, built if need be."""
+    unpacked = debian.obtain(cache(), steps)
+    return images.obtain(cache(), Cache(user_cache() / "tools"), Parts({}, unpacked), steps)
+
+
+def load_new(cluster: Cluster, built: Sequence[Built], steps: Steps) -> None:
+    """Load those of the images that the cluster does not have in just this state."""
+    record = cluster.state / "images.json"
+    loaded = json.loads(record.read_text()) if record.exists() else {}
+    for each in built:
+        if loaded.get(each.ref) == each.key:
+            steps.say(f"  {each.ref} is loaded")
+            continue
+        load(cluster, each.archive, steps)
+        loaded[each.ref] = each.key
+        record.write_text(json.dumps(loaded))
 
 
 def smoke_archive(steps: Steps) -> Path:
