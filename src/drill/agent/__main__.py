@@ -36,9 +36,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--pid", type=int, default=0, help="main process of the replica")
         sub.add_argument("--root", default="/", metavar="PATH", help="root through which --path is reached")
         sub.add_argument("--cgroup", action="append", default=[], nargs="+", metavar="PATH")
-        sub.add_argument(
-            "--protect", action="append", default=[], metavar="PATH", help="never fill its file system"
-        )
+        sub.add_argument("--protect", action="append", default=[], metavar="PATH", help="do not fill its disk")
         if sub is not hold:
             sub.add_argument("--path", default="", help="the directory a disk fault fills")
     return parser
@@ -141,8 +139,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     complete_path()
     commands = {
-        "hold": _hold, "abilities": _abilities, "snapshot": _snapshot, "clear": _clear, "serve": _serve, "stay": _stay,
-    }  # fmt: skip
+        "hold": _hold,
+        "abilities": _abilities,
+        "snapshot": _snapshot,
+        "clear": _clear,
+        "serve": _serve,
+        "stay": _stay,
+    }
     try:
         return commands[options.command](options)
     except (CannotApply, OSError) as error:

@@ -25,7 +25,7 @@ from drill.agent.spec import Disk, Packet
 if TYPE_CHECKING:
     from drill.agent.packet_shape import Shaped
 
-LIMIT_S = 8.0
+LIMIT_S = 30.0
 """A check that takes longer counts as missing."""
 
 

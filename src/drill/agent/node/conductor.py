@@ -202,7 +202,7 @@ class _Output(asyncio.BaseProtocol):
     def __init__(self, gone: Callable[[], None]) -> None:
         self._gone = gone
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         """End."""
         self._gone()
 
@@ -234,5 +234,5 @@ def serve() -> int:
     """Serve one runner and return the exit status."""
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     code = asyncio.run(_serve())
-    sys.stdout = None  # type: ignore[assignment]  # closed already: nothing to flush
+    sys.stdout = None  # closed already: nothing to flush
     return code

@@ -58,7 +58,7 @@ class Container:
 
 
 def scope_of(path: str) -> tuple[str, str]:
-    """Return the container id in cgroup *path* and the path up to the part that names it; two empty strings: none."""
+    """Return the container id in cgroup *path* and the path up to the part that names it; both empty: none."""
     parts = path.split("/")
     for index, part in enumerate(parts):
         found = _NAMES_CONTAINER.search(part)

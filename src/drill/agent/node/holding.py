@@ -66,7 +66,7 @@ class Holdings:
             return self.clear(pod, victim.spot, request.injection, str(spec["kind"]))
 
         def tell(event: Event) -> None:
-            if not applied.done() and event.get("event") != "lost":
+            if not applied.done() and event.get("event") not in ("lost", "again"):
                 applied.set_result(event)
             else:
                 self._tell({"held": list(key), "event": event})
@@ -76,7 +76,8 @@ class Holdings:
             run = asyncio.create_task(self._run(key, holder, victim, tell))
             self._runs.add(run)
             run.add_done_callback(self._runs.discard)
-            await asyncio.wait({run, applied}, return_when=asyncio.FIRST_COMPLETED)
+            run.add_done_callback(lambda _: applied.cancel())
+            await asyncio.wait({applied})
         return await self._first_word(applied, run)
 
     async def _run(self, key: Key, holder: Holder, victim: Followed, tell: Callable[[Event], None]) -> None:
@@ -89,7 +90,7 @@ class Holdings:
 
     @staticmethod
     async def _first_word(applied: asyncio.Future[Event], run: asyncio.Task[None]) -> Event:
-        event = applied.result() if applied.done() else {}
+        event = {} if applied.cancelled() else applied.result()
         if event.get("event") == "applied":
             return event
         await run  # only then is nothing left of what it began

@@ -1,7 +1,7 @@
 """The place of one container on this node, as paths an agent can use: process, network namespace, cgroups, root.
 
-Owns how a pod's network namespace is entered: by its sandbox (the *pause* container), which outlives restarts of the
-container, or by the name the runtime gave it where there is no sandbox process. Refuses the node's own namespace.
+Owns how a pod's network namespace is entered: by its sandbox (the *pause* container), which outlives restarts of
+the container, or by the name the runtime gave it where there is no sandbox process. Refuses the node's own.
 """
 
 from __future__ import annotations

@@ -46,15 +46,15 @@ def _until_over(door: socket.socket, told: int, idle_s: float, deadline: float) 
     idle_since = time.monotonic()
     while (now := time.monotonic()) < deadline and (conductors or now - idle_since < idle_s):
         until = deadline if conductors else min(deadline, idle_since + idle_s)
-        ready = select.select([door, told, *conductors], [], [], max(0.0, until - now))[0]
+        watched = [told, door.fileno(), *(each.fileno() for each in conductors)]
+        ready = select.select(watched, [], [], max(0.0, until - now))[0]
         if told in ready:
             break
-        for each in ready:
-            if each is door:
-                conductors.append(door.accept()[0])
-            elif isinstance(each, socket.socket) and not _says_something(each):
-                conductors.remove(each)
-                idle_since = time.monotonic()
+        for each in [each for each in conductors if each.fileno() in ready and not _says_something(each)]:
+            conductors.remove(each)
+            idle_since = time.monotonic()
+        if door.fileno() in ready:
+            conductors.append(door.accept()[0])
     return conductors
 
 
