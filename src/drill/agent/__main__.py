@@ -17,6 +17,7 @@ def _parser() -> argparse.ArgumentParser:
     hold.add_argument("--spec", required=True, help="the fault as JSON")
     for name in ("ttl", "deadline", "lease"):
         hold.add_argument(f"--{name}", type=_seconds, required=True, metavar="S")
+    hold.add_argument("--shelter", action="append", default=[], metavar="PATH", help="cgroup the guard may live in")
     hold.add_argument("--envoy", default="", metavar="PATH")
     hold.add_argument("--stress-ng", default="", metavar="PATH")
     abilities = commands.add_parser("abilities", help="say which faults can be made here")
@@ -67,6 +68,7 @@ def _hold(options: argparse.Namespace) -> int:
         cgroups=_cgroups(options),
         envoy=options.envoy,
         stress_ng=options.stress_ng,
+        shelter=tuple(options.shelter),
         protected=tuple(options.protect),
     )
     return hold(site, options.spec, options.netns)

@@ -57,7 +57,8 @@ def hold_command(request: HoldRequest, spec: str, spot: Spot, protected: Sequenc
     """The agent's command line for one held fault."""
     times = [f"--{name}={getattr(request, name):g}" for name in ("ttl", "deadline", "lease")]
     head = [*AGENT, "hold", "--id", identity(request.injection, request.replica), "--spec", spec, *times]
-    return [*head, *place_options(spot, spot.joins), *(f"--protect={place}" for place in protected)]
+    extra = [f"--shelter={place}" for place in spot.shelter] + [f"--protect={place}" for place in protected]
+    return [*head, *place_options(spot, spot.joins), *extra]
 
 
 def identity(injection: str, pod: str) -> str:

@@ -60,6 +60,8 @@ class Spot:
     """Directories whose ``cgroup.procs`` a process that shares the container's limits is put into."""
     groups: Mapping[str, str] = field(default_factory=dict)
     """The container's own directory by controller: its limits and counters."""
+    shelter: tuple[str, ...] = ()
+    """The container's directories in all hierarchies: a process in all of them is none of the helper's."""
     pod_memory: str = ""
     """The pod's directory of the memory controller."""
 
@@ -103,9 +105,8 @@ class Node:
         family = self.family(pod)
         if not family:
             raise CannotApply(f"no process of {pod.name or pod.container} runs on this node")
-        own = next((each for each in family if each.id == pod.container), None)
-        main = own.main if own else None
-        return self.spot(own, main, family)
+        own = next((each for each in family if each.id == pod.container), None) or _only(family)
+        return self.spot(own, own.main if own else None, family)
 
     def family(self, pod: PodPlace) -> list[Container]:
         """Return the containers of *pod* that have processes, oldest first: the sandbox, if there is one."""
@@ -123,7 +124,17 @@ class Node:
         if "" in self.mounts and "memory" not in groups and groups:
             groups["memory"] = groups["cpu"]  # version 2: one directory for all
         memory = str(Path(groups["memory"]).parent) if groups.get("memory") else ""
-        return Spot(own.id, main.pid, main.started, netns, tuple(dict.fromkeys(joins)), groups, memory)
+        every = tuple(self.directory(name, path) for name, path in leaves.items() if name in self.mounts)
+        return Spot(
+            own.id,
+            main.pid,
+            main.started,
+            netns,
+            joins=tuple(dict.fromkeys(joins)),
+            groups=groups,
+            shelter=tuple(dict.fromkeys(every)),
+            pod_memory=memory,
+        )
 
     def _paths(self, paths: Mapping[str, str]) -> list[tuple[str, str]]:
         """Controller and path where resources are really controlled: of version 1 if it has them, else of 2."""
@@ -142,14 +153,26 @@ class Node:
 
 
 def controllers_of(mounts: Iterable[CgroupMount]) -> dict[str, CgroupMount]:
-    """Return the hierarchy of each controller that matters; version 2 stands under the empty name."""
+    """Return the hierarchy of each controller (and other option of a mount); version 2 has the empty name."""
     found: dict[str, CgroupMount] = {}
     for mount in mounts:
-        names = CONTROLLERS if mount.version == 1 else ("",)
-        for name in names:
-            if mount.version == 2 or name in mount.options:
-                found.setdefault(name, mount)
+        for name in mount.options if mount.version == 1 else ("",):
+            found.setdefault(name, mount)
     return found
+
+
+def _only(family: Iterable[Container]) -> Container | None:
+    """The pod's one container beside its sandbox: what the runner knew may have been restarted since."""
+    found = [each for each in family if not is_sandbox(each)]
+    return found[0] if len(found) == 1 else None
+
+
+def is_sandbox(container: Container) -> bool:
+    """True for the container that only keeps the pod's namespaces."""
+    with contextlib.suppress(OSError):
+        if container.main is not None:
+            return Path(f"/proc/{container.main.pid}/comm").read_text().strip() == "pause"
+    return False
 
 
 def _named(wanted: tuple[int, int]) -> str:

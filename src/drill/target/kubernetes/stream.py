@@ -47,7 +47,9 @@ def connect(client: ApiClient, url: str) -> Any:
     sock = WebSocket(sslopt=_tls(client.configuration), skip_utf8_validation=True)
     sock.settimeout(CONNECT_S)
     try:
-        sock.connect(url, header=_headers(client), subprotocols=[PROTOCOL], **_proxy(client.configuration))
+        sock.connect(  # type: ignore[no-untyped-call]
+            url, header=_headers(client), subprotocols=[PROTOCOL], **_proxy(client.configuration)
+        )
     except (WebSocketException, OSError) as error:
         raise Unavailable(f"no stream to the helper pod: {redact(str(error))[:300]}") from error
     sock.settimeout(FRAME_S)
