@@ -80,7 +80,7 @@ def test_recording_rules_targets_and_external_labels(prometheus: Prometheus, ans
     assert (recorded.name, recorded.labels, recorded.group, recorded.interval_s) == ("a:b", {"x": "y"}, "g", 30.0)
     (down,) = prometheus.targets()
     assert (down.health, down.last_error) == ("down", "EOF")
-    assert prometheus.external_labels() == {"cluster": "blue", "shard": "1"}
+    assert prometheus.outgoing().external_labels == {"cluster": "blue", "shard": "1"}
 
 
 def alert(**changes: Any) -> dict[str, Any]:

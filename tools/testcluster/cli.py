@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from testcluster import lifecycle, smoke, status, uml
+from testcluster import images, lifecycle, smoke, status, uml
 from testcluster.lifecycle import Options
 from testcluster.steps import Failed, Missing, Steps
 
@@ -41,8 +41,9 @@ def parser() -> argparse.ArgumentParser:
         "node-exec", parents=[named], help="run a shell line on the user-mode-linux worker"
     )
     execute.add_argument("script")
-    images = commands.add_parser("images", parents=[named], help="build drill's images; print the archives")
-    images.add_argument("--load", action="store_true", help="and load what is new into the running cluster")
+    built = commands.add_parser("images", parents=[named], help="build drill's images; print their archives")
+    built.add_argument("--tag", default="", help="tag of drill's image [default: drill's version]")
+    built.add_argument("--load", action="store_true", help="load what is new into the running cluster instead")
     commands.add_parser("build", help="build everything into the cache, start nothing")
     commands.add_parser("tools", help="build Prometheus, promtool, Alertmanager, amtool; print where they are")
     return top
@@ -81,11 +82,12 @@ def _dispatch(arguments: argparse.Namespace, steps: Steps) -> None:
 
 
 def _images(arguments: argparse.Namespace, steps: Steps) -> None:
-    built = lifecycle.drill_images(steps)
+    wanted = lifecycle.drill_images(arguments.tag, steps)
     if arguments.load:
-        lifecycle.load_new(lifecycle.find(Options(name=arguments.name), Steps(quiet=True)), built, steps)
-    for each in built:
-        print(f"{each.ref} {each.archive}")
+        lifecycle.load_new(lifecycle.find(Options(name=arguments.name), Steps(quiet=True)), wanted, steps)
+        return
+    for image in wanted:
+        print(f"{image.ref} {images.whole(lifecycle.cache(), image, steps)}")
 
 
 def _on_running(arguments: argparse.Namespace, steps: Steps) -> None:

@@ -1,4 +1,4 @@
-"""drill's own images as archives, without a registry: demo services, agent and runner in one, the servers in another.
+"""drill's images as archives, without a registry: demo services, agent and runner in one, servers in another.
 
 Owns what is in them, which ``deploy/images`` says for users' Dockerfiles too: Debian's packages, Python's by
 pyproject.toml, our source. Layers that rarely change lie below; the source is the last and smallest, so that a
@@ -7,11 +7,12 @@ changed line costs seconds. Trimmed to the programs that are called: what a node
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
+import time
 import tomllib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 from testcluster import archive, gobuild, nodeimage, trees
@@ -34,12 +35,11 @@ _UNUSED_STDLIB = (
 # Compiled, kubernetes' typed models are as large again, and drill never loads them.
 _NOT_COMPILED = r"/kubernetes/(client/(models|api)|docs|e2e_test)/"
 _PROGRAMS = (
-    "/usr/bin/python3.11", "/usr/bin/stress-ng", "/usr/sbin/nft", "/usr/sbin/tc", "/usr/bin/ip", "/usr/bin/ss",
-    "/usr/bin/nsenter", "/usr/bin/unshare", "/usr/bin/mount", "/usr/bin/umount", "/usr/bin/fallocate", "/usr/bin/kill",
-    "/usr/bin/ps", "/usr/bin/top", "/usr/bin/free", "/usr/bin/dash", "/usr/bin/bash",
+    "/usr/bin/python3.11", "/usr/bin/stress-ng", "/usr/sbin/nft", "/usr/sbin/tc",
     *(f"/usr/bin/{name}" for name in (
-        "cat", "chmod", "cp", "date", "dd", "df", "du", "echo", "env", "head", "hostname", "id", "ls", "mkdir", "mv",
-        "rm", "sleep", "stat", "sync", "tail", "timeout", "touch", "uname", "wc",
+        "bash", "cat", "chmod", "cp", "dash", "date", "dd", "df", "du", "echo", "env", "fallocate", "free", "head", "id",
+        "ip", "kill", "ls", "mkdir", "mount", "mv", "nsenter", "ps", "rm", "sleep", "ss", "stat", "sync", "tail",
+        "timeout", "top", "touch", "umount", "uname", "unshare", "wc",
     )),
 )  # fmt: skip
 # What Envoy and wheels need of the system beside what the programs need.
@@ -48,18 +48,10 @@ _LIBRARIES = tuple(
     for name in ("libdl.so.2", "libgcc_s.so.1", "libpthread.so.0", "librt.so.1", "libstdc++.so.6", "libutil.so.1")
 )
 _NOBODY = 65532
+_OLD_S = 3 * 3600.0
 _PIP_S, _COMPILE_S = 600.0, 300.0
 # Wheels for bookworm's C library (2.36) and all before it: pip takes the names literally.
 _PLATFORMS = (*(f"manylinux_2_{minor}_x86_64" for minor in range(36, 16, -1)), "manylinux2014_x86_64")
-
-
-@dataclass(frozen=True)
-class Built:
-    """One image as a file. ``key`` changes when its content does."""
-
-    ref: str
-    archive: Path
-    key: str
 
 
 def version() -> str:
@@ -80,30 +72,30 @@ def requirements() -> list[str]:
     return [str(each).replace(" ", "") for each in found]
 
 
-def obtain(cache: Cache, servers: Cache, parts: Parts, steps: Steps) -> list[Built]:
-    """Return both images, put together if need be. Raises Failed, Missing."""
-    return [_drill(cache, parts, steps), _monitoring(cache, servers, steps)]
+def obtain(cache: Cache, servers: Cache, parts: Parts, tag: str, steps: Steps) -> list[Image]:
+    """Return both images, their layers made if need be; drill's is called ``drill.dev/drill:TAG``.
+
+    Raises Failed, Missing.
+    """
+    return [_drill(cache, parts, tag, steps), _monitoring(cache, servers, steps)]
 
 
-def _drill(cache: Cache, parts: Parts, steps: Steps) -> Built:
+def _drill(cache: Cache, parts: Parts, tag: str, steps: Steps) -> Image:
     base = _layer(cache, "image-base", _base_key(), lambda out: _base(out, cache, parts, steps), steps)
     libraries = _layer(
         cache, "image-libraries", _libraries_key(), lambda out: _libraries(out, cache, parts, steps), steps
     )
-    source = _layer(
-        cache, "image-source", _source_key(), lambda out: _source(out, cache, parts, steps), steps, only=True
-    )
+    source = _layer(cache, "image-source", _source_key(), lambda out: _source(out, cache, parts, steps), steps)
     config = {
         "Entrypoint": ["python3", "-m", "drill"],
         "Env": [archive.PATH, f"PYTHONPATH=/{HOME}/src:/{HOME}/lib", "PYTHONUNBUFFERED=1"],
         "WorkingDir": f"/{HOME}",
         "User": f"{_NOBODY}:{_NOBODY}",
     }
-    image = Image(f"drill.dev/drill:{version()}", [base, libraries, source], config)
-    return _written(cache, "image-drill", image, steps)
+    return Image(f"drill.dev/drill:{tag}", [base, libraries, source], config)
 
 
-def _monitoring(cache: Cache, servers: Cache, steps: Steps) -> Built:
+def _monitoring(cache: Cache, servers: Cache, steps: Steps) -> Image:
     builds = gobuild.server_builds()
     folders = {program: gobuild.obtain(each, servers, steps) for each in builds for program in each.programs}
 
@@ -114,23 +106,27 @@ def _monitoring(cache: Cache, servers: Cache, steps: Steps) -> Built:
 
     key = key_of([folder.name for folder in folders.values()], HERE / "images.py")
     layer = _layer(cache, "image-servers", key, fill, steps)
-    image = Image(f"drill.dev/monitoring:{version()}", [layer], {"User": f"{_NOBODY}:{_NOBODY}"})
-    return _written(cache, "image-monitoring", image, steps)
+    return Image(f"drill.dev/monitoring:{version()}", [layer], {"User": f"{_NOBODY}:{_NOBODY}"})
 
 
-def _written(cache: Cache, name: str, image: Image, steps: Steps) -> Built:
-    key = key_of(image.ref, [each.digest for each in image.layers], repr(image.config))
-    with steps.step(f"Image {image.ref}") as step:
+def whole(cache: Cache, image: Image, steps: Steps) -> Path:
+    """Return *image* as one archive, written if need be."""
+    name = f"archive-{image.ref.rsplit('/', 1)[-1].replace(':', '-')}"
+    key = key_of(image.ref, digests(image), json.dumps(image.config))
+    with steps.step(f"Archive of {image.ref}") as step:
         place, built = cache.obtain(name, key, lambda out: archive.write(out / f"{name}.tar", [image]))
-        _forget_others(place)
+        _forget_old(place)
         step.outcome = f"{(place / f'{name}.tar').stat().st_size >> 20} MiB" if built else "in the cache"
-    return Built(image.ref, place / f"{name}.tar", key)
+    return place / f"{name}.tar"
 
 
-def _layer(
-    cache: Cache, name: str, key: str, fill: Callable[[Path], None], steps: Steps, *, only: bool = False
-) -> Layer:
-    """Return the layer that *fill* makes of an empty folder. *only*: earlier ones of this name go away."""
+def digests(image: Image) -> list[str]:
+    """Digests of the layers, from the bottom."""
+    return [each.digest for each in image.layers]
+
+
+def _layer(cache: Cache, name: str, key: str, fill: Callable[[Path], None], steps: Steps) -> Layer:
+    """Return the layer that *fill* makes of an empty folder."""
 
     def build(out: Path) -> None:
         tree = out / "tree"
@@ -143,15 +139,14 @@ def _layer(
         place, built = cache.obtain(name, key, build)
         size = (place / "layer.tar").stat().st_size >> 20
         step.outcome = f"{size} MiB" if built else f"{size} MiB, in the cache"
-    if only:
-        _forget_others(place)
+    _forget_old(place)
     return Layer(place / "layer.tar", (place / "digest").read_text())
 
 
-def _forget_others(place: Path) -> None:
-    """Remove what was built from earlier sources under the same name: each is large, and nobody asks for it again."""
+def _forget_old(place: Path) -> None:
+    """Remove what was made from other sources under the same name long ago; what is young may be in use."""
     for other in place.parent.glob(f"{place.name.rsplit('-', 1)[0]}-*"):
-        if other != place:
+        if other != place and time.time() - other.stat().st_mtime > _OLD_S:
             shutil.rmtree(other, ignore_errors=True)
 
 
@@ -244,6 +239,3 @@ def _project() -> dict[str, object]:
     with (REPOSITORY / "pyproject.toml").open("rb") as file:
         found: dict[str, object] = tomllib.load(file)["project"]
     return found
-
-
-__all__: Sequence[str] = ("Built", "obtain", "packages", "requirements", "version")

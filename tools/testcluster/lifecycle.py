@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from testcluster import debian, engine, gobuild, images, kind, nodeimage, uml
+from testcluster import archive, debian, engine, gobuild, images, kind, nodeimage, uml
+from testcluster.archive import Image
 from testcluster.cache import Cache, user_cache
-from testcluster.images import Built
 from testcluster.kind import Cluster
 from testcluster.nodeimage import NodeImage, Parts
 from testcluster.steps import Failed, Missing, Steps
@@ -60,23 +61,39 @@ def build(steps: Steps) -> tuple[Parts, NodeImage]:
     return parts, nodeimage.obtain(cache(), parts, steps)
 
 
-def drill_images(steps: Steps) -> list[Built]:
-    """drill's own images as archives, built if need be."""
+def drill_images(tag: str, steps: Steps) -> list[Image]:
+    """drill's own images, their layers made if need be; *tag* empty: drill's version."""
     unpacked = debian.obtain(cache(), steps)
-    return images.obtain(cache(), Cache(user_cache() / "tools"), Parts({}, unpacked), steps)
+    servers = Cache(user_cache() / "tools")
+    return images.obtain(cache(), servers, Parts({}, unpacked), tag or images.version(), steps)
 
 
-def load_new(cluster: Cluster, built: Sequence[Built], steps: Steps) -> None:
-    """Load those of the images that the cluster does not have in just this state."""
+def load_new(cluster: Cluster, wanted: Sequence[Image], steps: Steps) -> None:
+    """Load what the cluster lacks of the images: nothing, the layers that are new, or all."""
     record = cluster.state / "images.json"
     loaded = json.loads(record.read_text()) if record.exists() else {}
-    for each in built:
-        if loaded.get(each.ref) == each.key:
-            steps.say(f"  {each.ref} is loaded")
+    for image in wanted:
+        if loaded.get(image.ref) == images.digests(image):
+            steps.say(f"  {image.ref} is loaded")
             continue
-        load(cluster, each.archive, steps)
-        loaded[each.ref] = each.key
+        there = {digest for layers in loaded.values() for digest in layers}
+        if not (there & {*images.digests(image)} and _load_new_layers(cluster, image, there, steps)):
+            load(cluster, images.whole(cache(), image, steps), steps)
+        loaded[image.ref] = images.digests(image)
         record.write_text(json.dumps(loaded))
+
+
+def _load_new_layers(cluster: Cluster, image: Image, there: set[str], steps: Steps) -> bool:
+    """Whether the nodes took *image* without the layers that they have; they may have lost one."""
+    with tempfile.TemporaryDirectory(dir=user_cache()) as folder:
+        part = Path(folder) / "new-layers.tar"
+        archive.write_part(part, image, there)
+        try:
+            load(cluster, part, steps)
+        except Failed as error:
+            steps.say(f"  a node wants all of {image.ref}: {str(error).splitlines()[-1].strip()}")
+            return False
+    return True
 
 
 def smoke_archive(steps: Steps) -> Path:
@@ -144,15 +161,15 @@ def find(options: Options, steps: Steps) -> Cluster:
     return cluster
 
 
-def load(cluster: Cluster, archive: Path, steps: Steps) -> None:
+def load(cluster: Cluster, file: Path, steps: Steps) -> None:
     """Load an image archive into every node."""
-    if not archive.is_file():
-        raise Failed(f"there is no image archive {archive}")
-    with steps.step(f"Load {archive.name} into kind's nodes"):
-        kind.load(cluster, archive)
+    if not file.is_file():
+        raise Failed(f"there is no image archive {file}")
+    with steps.step(f"Load {file.name} into kind's nodes"):
+        kind.load(cluster, file)
     if uml.pid(cluster) is not None:
-        with steps.step(f"Load {archive.name} into {uml.node_name(cluster)}"):
-            uml.load(cluster, archive)
+        with steps.step(f"Load {file.name} into {uml.node_name(cluster)}"):
+            uml.load(cluster, file)
 
 
 def _up_on_running(existing: engine.Engine, options: Options, steps: Steps) -> Cluster:

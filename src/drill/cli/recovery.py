@@ -18,9 +18,8 @@ from pathlib import Path
 from drill.cli.live_runs import lives
 from drill.cli.settings import RecoveredRun, RecoverResult
 from drill.cli.state import state_dir
-from drill.core.actions import describe
+from drill.core.actions import AnyAction, describe
 from drill.core.errors import Unavailable
-from drill.core.ports import AnyAction
 from drill.journal import events as e
 from drill.journal.journal import ReadJournal, append_to, read_journal, writer_lives
 from drill.target.sandbox import Sandbox, running, sweep

@@ -61,6 +61,7 @@ class RuleStatus(Value):
     for_s: float = 0.0
     keep_firing_for_s: float = 0.0
     group: str = ""
+    file: str = ""
     interval_s: float
     state: Literal["inactive", "pending", "firing", "unknown"] = "inactive"
 
@@ -87,14 +88,16 @@ class RecordingRule(Value):
     health: Literal["ok", "err", "unknown"]
     last_error: str = ""
     group: str = ""
+    file: str = ""
     interval_s: float = 0.0
 
 
 class ScrapeTarget(Value):
-    """One active scrape target with the labels its series get."""
+    """One active scrape target with the labels its series get; ``interval_s`` 0: not told."""
 
     labels: dict[str, str]
     url: str
+    interval_s: float = 0.0
     health: Literal["up", "down", "unknown"]
     last_error: str = ""
 

@@ -109,13 +109,14 @@ def read_secrets(drill: Drill, environ: Mapping[str, str], folder: Path) -> tupl
     found, wrong = {}, []
     for channel, secret in wanted:
         try:
-            found[channel] = _secret(secret, environ, folder)
+            found[channel] = read_secret(secret, environ, folder)
         except ValueError as error:
             wrong.append(f"{channel}: {error}")
     return found, wrong
 
 
-def _secret(secret: Secret, environ: Mapping[str, str], folder: Path) -> str:
+def read_secret(secret: Secret, environ: Mapping[str, str], folder: Path) -> str:
+    """Return the secret itself; a file's path begins at *folder*. Raises ValueError saying where it is missing."""
     if secret.env:
         value = environ.get(secret.env, "").strip()
         where = f"the environment variable {secret.env} is not set"

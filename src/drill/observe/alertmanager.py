@@ -20,8 +20,14 @@ PROBE_LABEL = "drill_probe"
 class Alertmanagers:
     """The peers of one Alertmanager cluster. Peers do not gossip alerts, so every one of them is asked."""
 
-    def __init__(self, urls: Sequence[str], options: ServerOptions | None = None) -> None:
-        self.peers = tuple(Server("Alertmanager", url, options) for url in urls)
+    def __init__(
+        self,
+        urls: Sequence[str],
+        options: ServerOptions | None = None,
+        own: Mapping[str, ServerOptions] | None = None,
+    ) -> None:
+        """*options* are for every peer, except for those whose URL is in *own*."""
+        self.peers = tuple(Server("Alertmanager", url, (own or {}).get(url, options)) for url in urls)
 
     def alerts(self) -> Sequence[AlertmanagerAlert]:
         """Return the alerts of all peers that answer. Raises Unavailable when none does.

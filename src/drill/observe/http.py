@@ -31,7 +31,8 @@ class ServerOptions:
     ``headers`` go with every request (Mimir's ``X-Scope-OrgID``), ``params`` with every query (Thanos's
     ``dedup=false``). ``bearer_token_file`` is read again for every request, because Kubernetes rotates it.
     ``basic_auth`` is user and password. ``cert_file`` and ``key_file`` are the client's certificate,
-    ``ca_file`` replaces the system's authorities. Time limits are seconds, per attempt.
+    ``ca_file`` replaces the system's authorities, ``server_name`` is who the server's certificate must name when
+    that is not the URL's host (a port-forward, a tunnel). Time limits are seconds, per attempt.
     """
 
     connect_timeout_s: float = 2.0
@@ -46,6 +47,7 @@ class ServerOptions:
     ca_file: str = ""
     cert_file: str = ""
     key_file: str = ""
+    server_name: str = ""
     proxy: str = field(default="", repr=False)
 
     @property
@@ -78,6 +80,32 @@ class _Bearer(requests.auth.AuthBase):
         return request
 
 
+class _Session(requests.Session):
+    """What the options say wins over the environment: requests lets REQUESTS_CA_BUNDLE and HTTP_PROXY win."""
+
+    def merge_environment_settings(self, *args: Any, **named: Any) -> Any:
+        """See requests; only what the options leave open is taken from the environment."""
+        settings = super().merge_environment_settings(*args, **named)
+        if self.verify is not True:
+            settings["verify"] = self.verify
+        settings["proxies"].update(self.proxies)
+        return settings
+
+
+class _Adapter(HTTPAdapter):
+    """Asks the server for the certificate of another name than the URL's host, where one is given."""
+
+    def __init__(self, options: ServerOptions) -> None:
+        self._server_name = options.server_name
+        super().__init__(max_retries=options.retry())
+
+    def init_poolmanager(self, *args: Any, **named: Any) -> None:
+        """See requests; the name goes into the handshake and is what the certificate is compared with."""
+        if self._server_name:
+            named |= {"server_hostname": self._server_name, "assert_hostname": self._server_name}
+        super().init_poolmanager(*args, **named)
+
+
 class Server:
     """A base URL (a path prefix included) with its session. Safe for use from several threads."""
 
@@ -96,7 +124,7 @@ class Server:
 
     def _new_session(self, host: str) -> requests.Session:
         options = self.options
-        session = requests.Session()
+        session = _Session()
         # A proxy or a .netrc meant for the world must not catch requests to this machine.
         session.trust_env = not host.startswith(LOOPBACK)
         session.headers.update(options.headers)
@@ -106,7 +134,7 @@ class Server:
             session.cert = (options.cert_file, options.key_file) if options.key_file else options.cert_file
         if options.proxy:
             session.proxies = {"http": options.proxy, "https": options.proxy}
-        session.mount(self.url, HTTPAdapter(max_retries=options.retry()))
+        session.mount(self.url, _Adapter(options))
         session.hooks["response"].append(self._refuse_failure)
         return session
 
@@ -117,6 +145,10 @@ class Server:
         if options.basic_auth:
             return options.basic_auth
         return (parts.username, parts.password or "") if parts.username else None
+
+    def keep_adapter(self, session: requests.Session) -> None:
+        """Mount our adapter again at a *session* that a library has mounted its own at."""
+        session.mount(self.url, _Adapter(self.options))
 
     def get(self, path: str, params: Mapping[str, str] | None = None) -> Any:
         """GET *path* below the base URL and return the parsed JSON. Raises Unavailable."""
@@ -210,10 +242,8 @@ def _explain(error: Exception) -> tuple[str, str]:
     if isinstance(error, requests.JSONDecodeError):
         return "answered with something that is not JSON", "check the address: a login page or proxy may answer"
     if isinstance(error, requests.exceptions.SSLError):
-        reason = re.search(r"certificate[^)'\"]*|[A-Z_]{6,}", text)
-        return f"failed the TLS handshake ({reason[0].strip() if reason else 'unknown reason'})", (
-            "check its certificate, ca_file and the client's certificate"
-        )
+        hint = "check tls_config: ca_file, server_name and the client's certificate"
+        return f"failed the TLS handshake ({_tls_reason(text)})", hint
     if isinstance(error, requests.exceptions.ProxyError):
         return "is not reachable through the proxy", "check the proxy's address"
     if isinstance(error, requests.Timeout):
@@ -223,6 +253,14 @@ def _explain(error: Exception) -> tuple[str, str]:
     if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
         return f"cannot be asked: {error.strerror or 'a file is missing'} ({error.filename or 'no file'})", ""
     return f"could not be asked ({type(error).__name__})", ""
+
+
+def _tls_reason(text: str) -> str:
+    """Find the reason in what urllib3 says around it: another name, a failed check, or the server's alert."""
+    if names := re.search(r"doesn't match (?:either of )?([^\")]+)", text):
+        return f"its certificate is for {names[1].strip()}"
+    found = re.search(r"certificate [^()'\"]*|[A-Z0-9]+(?:_[A-Z0-9]+)+", text)
+    return found[0].strip() if found else "unknown reason"
 
 
 def _explain_connection(text: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from drill.alerting.relabel import Outgoing
 from drill.core.errors import Unavailable
 from drill.core.facts import Endpoints
 from drill.core.observations import (
@@ -45,6 +46,7 @@ DEFAULT_TRAFFIC = 'sum by (service) (rate(http_request_duration_seconds_count{jo
 FALLBACK_INTERVAL_S = 60.0
 """Prometheus's default evaluation interval, where the rules API does not tell the real one."""
 OBJECTIVE = "slo:objective:ratio"
+BUDGET_LEFT = "slo:period_error_budget_remaining:ratio"
 HISTORY_STEPS = 500
 """Points of the coarse search for the oldest sample; the second query makes it exact."""
 LOOKBACK_S = 300.0
@@ -53,7 +55,7 @@ LOOKBACK_S = 300.0
 
 @dataclass(frozen=True)
 class ObserverOptions:
-    """How the servers are asked.
+    """How the servers are asked. ``alertmanager_peers`` holds those with options of their own, by URL.
 
     ``traffic`` maps a ``sloth_id`` to PromQL that gives its requests per second. All others get
     ``default_traffic``, grouped by the label ``service``; ``{window}`` in either is the SLO's shortest window.
@@ -61,6 +63,7 @@ class ObserverOptions:
 
     prometheus: ServerOptions = field(default_factory=ServerOptions)
     alertmanager: ServerOptions = field(default_factory=ServerOptions)
+    alertmanager_peers: Mapping[str, ServerOptions] = field(default_factory=dict)
     sink: ServerOptions = field(default_factory=ServerOptions)
     traffic: Mapping[str, str] = field(default_factory=dict)
     default_traffic: str = DEFAULT_TRAFFIC
@@ -72,7 +75,9 @@ class Observer:
     def __init__(self, endpoints: Endpoints, options: ObserverOptions | None = None) -> None:
         self._options = options or ObserverOptions()
         self.prometheus = Prometheus(endpoints.prometheus, self._options.prometheus)
-        self.alertmanagers = Alertmanagers(endpoints.alertmanagers, self._options.alertmanager)
+        self.alertmanagers = Alertmanagers(
+            endpoints.alertmanagers, self._options.alertmanager, self._options.alertmanager_peers
+        )
         self.sink = Sink(endpoints.sink, self._options.sink) if endpoints.sink else None
         self._intervals: Mapping[str, float] = {}
         self._heartbeat = ""
@@ -129,13 +134,29 @@ class Observer:
         """Return the Alertmanagers Prometheus sends to now. Raises Unavailable."""
         return self.prometheus.alertmanagers()
 
-    def external_labels(self) -> Mapping[str, str]:
-        """Return the labels Prometheus adds to every alert it sends. Raises Unavailable."""
-        return self.prometheus.external_labels()
+    def outgoing(self) -> Outgoing:
+        """Return what Prometheus does to the labels of every alert it sends. Raises Unavailable."""
+        return self.prometheus.outgoing()
 
     def probe_route(self, labels: Mapping[str, str], ends_in_s: float) -> Sequence[RouteProbe]:
         """Ask every Alertmanager peer what it would do with an alert; nothing is sent (see Alertmanagers.probe)."""
         return self.alertmanagers.probe(labels, ends_in_s)
+
+    def budget_left(self, sloth_id: str, period_s: float) -> float | None:
+        """Return the share of *sloth_id*'s error budget that is left, as Sloth's rules record it; None without it.
+
+        Their average is over what there is. Where the series is younger than the period (s), the time before it
+        counts as spent without errors, or a minute's fault would be the whole of a new server's budget. Raises
+        Unavailable.
+        """
+        found = self.prometheus.query(f'{BUDGET_LEFT}{{sloth_id="{sloth_id}"}}')
+        if not found or not math.isfinite(found[0].value):
+            return None
+        left = found[0].value
+        if left >= 1:
+            return 1.0
+        age = self.age_s(f'{{__name__=~"{ERROR_RATIO}.+",sloth_id="{sloth_id}"}}', period_s)
+        return 1 - (1 - left) * min(1.0, age / period_s)
 
     def count(self, selector: str) -> int:
         """Return how many series *selector* has now. Raises Unavailable."""
@@ -193,10 +214,14 @@ class Observer:
         made from. Raises Unavailable.
         """
         ids = sloth_ids or [slo.sloth_id for slo in recorded_slos(self.prometheus.query(SLOTH_SERIES))]
-        return min((self._age(sloth_id, limit_s) for sloth_id in ids), default=0.0)
+        selectors = (f'{{__name__=~"{ERROR_RATIO}.+",sloth_id="{sloth_id}"}}' for sloth_id in ids)
+        return min((self.age_s(selector, limit_s) for selector in selectors), default=0.0)
 
-    def _age(self, sloth_id: str, limit_s: float) -> float:
-        selector = f'{{__name__=~"{ERROR_RATIO}.+",sloth_id="{sloth_id}"}}'
+    def age_s(self, selector: str, limit_s: float = 4 * 86400.0) -> float:
+        """Return the age (s) of the oldest sample of *selector*, 0 without one; at most *limit_s*.
+
+        Raises Unavailable.
+        """
         now = self.prometheus.query("time()")[0].value
         step = max(1.0, min(LOOKBACK_S, limit_s / HISTORY_STEPS))
         coarse = self.prometheus.query(

@@ -15,9 +15,11 @@ from typing import Any
 import yaml
 from prometheus_api_client.prometheus_connect import PrometheusConnect
 
+from drill.alerting.relabel import Outgoing, read_outgoing
 from drill.core.clock import parse_rfc3339
 from drill.core.errors import Unavailable
 from drill.core.observations import Notifier, RecordingRule, RuleStatus, ScrapeTarget
+from drill.core.units import parse_duration
 from drill.observe.http import Server, ServerOptions
 
 _METRIC = re.compile(r"([a-zA-Z_:][\w:]*)(?:\{.*\})? (\S+)(?: -?\d+)?$")
@@ -69,6 +71,7 @@ class Prometheus:
         self._connect = PrometheusConnect(
             url=self.server.url, session=self.server.session, retry=self.server.options.retry()
         )
+        self.server.keep_adapter(self.server.session)
 
     def query(self, promql: str, at: float | None = None) -> Sequence[Sample]:
         """Run an instant query now, or at *at*; a scalar comes back as one sample without labels."""
@@ -112,9 +115,9 @@ class Prometheus:
             lambda: [_target(one) for one in self._data("/api/v1/targets", {"state": "active"})["activeTargets"]]
         )
 
-    def external_labels(self) -> Mapping[str, str]:
-        """Return the labels it adds to every alert it sends."""
-        return self.server.call(lambda: _external_labels(self._data("/api/v1/status/config")["yaml"]))
+    def outgoing(self) -> Outgoing:
+        """Return what it does to the labels of every alert it sends."""
+        return self.server.call(lambda: read_outgoing(yaml.safe_load(self._data("/api/v1/status/config")["yaml"])))
 
     def notifier(self) -> Notifier:
         """Return the state of its way to the Alertmanagers, from its own ``/metrics``."""
@@ -181,6 +184,7 @@ def _rule(rule: Mapping[str, Any], group: Mapping[str, Any]) -> RuleStatus:
         for_s=float(rule.get("duration") or 0),
         keep_firing_for_s=float(rule.get("keepFiringFor") or 0),
         group=group["name"],
+        file=group.get("file") or "",
         interval_s=float(group["interval"]),
         state=rule["state"] if rule.get("state") in ("inactive", "pending", "firing") else "unknown",
     )
@@ -195,6 +199,7 @@ def _recording_rules(data: Mapping[str, Any]) -> Sequence[RecordingRule]:
             health=rule["health"] if rule.get("health") in ("ok", "err") else "unknown",
             last_error=rule.get("lastError") or "",
             group=group["name"],
+            file=group.get("file") or "",
             interval_s=float(group["interval"]),
         )
         for group in data["groups"]
@@ -208,14 +213,10 @@ def _target(one: Mapping[str, Any]) -> ScrapeTarget:
     return ScrapeTarget(
         labels=one["labels"],
         url=one["scrapeUrl"],
+        interval_s=parse_duration(one["scrapeInterval"]) if one.get("scrapeInterval") else 0.0,
         health=health if health in ("up", "down") else "unknown",
         last_error=one.get("lastError") or "",
     )
-
-
-def _external_labels(config: str) -> Mapping[str, str]:
-    wanted = ((yaml.safe_load(config) or {}).get("global") or {}).get("external_labels") or {}
-    return {str(name): str(value) for name, value in wanted.items()}
 
 
 def _notifier(totals: Mapping[str, float]) -> Notifier:

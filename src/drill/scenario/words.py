@@ -180,9 +180,11 @@ def _hint(group: list[_Finding], found: object, subject: Subject) -> str:
     if "string_type" in kinds and len(kinds) == 1 and text and isinstance(found, int | float):
         return f'write it in quotes: "{text}"'
     if "tuple_type" in kinds and isinstance(found, dict):
-        return "begin the item with '- '"
+        yaml, toml = "begin the item with '- '", "a list of tables is written [[name]] or [{…}]"
+        return yaml if subject.document.form == "YAML" else toml
     if "tuple_type" in kinds and isinstance(found, str | int | float) and len(text) < 40:
-        return f"write a list: [{text}]"
+        item = f'"{text}"' if subject.document.form == "TOML" and isinstance(found, str) else text
+        return f"write a list: [{item}]"
     if kinds & {"model_type", "dict_type"} and (keys := keys_at(subject.model, group[0].path)):
         return f"its keys: {', '.join(keys)}"
     return ""

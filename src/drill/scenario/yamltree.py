@@ -14,7 +14,7 @@ import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -23,6 +23,7 @@ from drill.scenario.yamlwords import in_words
 
 MAX_BYTES = 2**20
 MAX_DEPTH = 32
+TOO_DEEP = (f"nested more than {MAX_DEPTH} levels deep", "is a bracket or a quote missing?")
 MAX_NODES = 20_000
 """Values in one file, those an alias repeats counted each time; the largest shipped scenario has under 200.
 
@@ -98,6 +99,8 @@ class Document:
     text: str = ""
     root: Node | None = None
     problems: list[Problem] = field(default_factory=list)
+    form: Literal["YAML", "TOML"] = "YAML"
+    """How the file is written: hints give examples in its own form."""
     _starts: list[int] | None = None
 
     def line_text(self, line: int) -> str:
@@ -174,7 +177,11 @@ def _build(document: Document) -> None:
             take(event)
         document.root = builder.finish()
     except yaml.MarkedYAMLError as error:
-        document.problems.append(in_words(document.problem, document.line_text, error))
+        mark = error.problem_mark
+        if error.problem == "exceeded maximum nesting depth":  # libyaml's own limit, met while it looks ahead
+            document.report((mark.line, mark.column) if mark else (0, 0), *TOO_DEEP)
+        else:
+            document.problems.append(in_words(document.problem, document.line_text, error))
         document.root = None
     except yaml.YAMLError as error:  # the reader's errors carry no place
         document.problems.append(Problem(document.file, 0, 0, f"the file is not YAML: {error}"))
@@ -267,7 +274,7 @@ class _Builder:
             self._tagged(event)
         node = Node(value, event.start_mark, event.end_mark)
         if len(self._stack) >= MAX_DEPTH:
-            self._stop(node, f"nested more than {MAX_DEPTH} levels deep", "is a bracket or a quote missing?")
+            self._stop(node, *TOO_DEEP)
             return
         node.height = 1
         node.keys = {}
@@ -306,7 +313,7 @@ class _Builder:
             return
         self._total += node.size
         if len(self._stack) + node.height > MAX_DEPTH:  # only an alias can be that high
-            self._stop(node, f"nested more than {MAX_DEPTH} levels deep", "is a bracket or a quote missing?")
+            self._stop(node, *TOO_DEEP)
             return
         if self._total > MAX_NODES:
             self._stop(node, f"more than {MAX_NODES} values, repeated ones counted", "remove anchors and aliases")

@@ -17,10 +17,9 @@ import requests
 
 from drill.alerting.routing import load_routing, receivers_for
 from drill.alerting.rules import burn_alerts
-from drill.core.actions import HoldFault, HttpFault, ReleaseFault
+from drill.core.actions import AnyAction, HoldFault, HttpFault, ReleaseFault
 from drill.core.errors import ActionFailed
 from drill.core.facts import Endpoints, Facts, Replica, Service
-from drill.core.ports import AnyAction
 from drill.core.probes import Measurement, Probe
 from drill.engine.preflight import preflight
 from drill.engine.run import Runner
@@ -155,7 +154,9 @@ def drill(
         journal.subscribe(lambda event: _hook(event, rig, hooks))
         runner = Runner(
             plan, target, observer, journal,
-            repredict=lambda history_s, baseline: repredict(plan, rules, history_s=history_s, baseline=baseline),
+            repredict=lambda history_s, baseline, traffic: repredict(
+                plan, rules, history_s=history_s, baseline=baseline, traffic=traffic
+            ),
             abort=threading.Event(), clock=clock,
         )  # fmt: skip
         runner.start("run", "0" * 64, found, forced=True)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from drill.alerting.relabel import UNCHANGED, Outgoing
 from drill.alerting.routing import (
     Route,
     Routing,
@@ -104,20 +105,24 @@ class Way:
         yield from _silent_peers(status)
         peers = [_Peer(one.peer, _routing(one)) for one in status if not one.error]
         held, silences = self._observer.alertmanager_alerts(), self._observer.silences()
-        extra = self._external_labels()
+        outgoing = self._outgoing()
         for expected in self._plan.expected:
-            labels = {**extra, **_labels(expected)}
+            labels = outgoing.sent(_labels(expected))
+            if labels is None:
+                text = f"Prometheus drops {render(expected.match)} by alert relabelling: nobody will hear of it"
+                yield block("relabelling", text, "correct alerting.alert_relabel_configs in its configuration")
+                continue
             yield from self._silences(expected, labels, silences)
             for peer in peers:
                 if peer.routing is not None:
-                    yield from self._suppressed(expected, labels, peer.routing, held)
+                    yield from self._suppressed(expected, labels, peer.routing, held, outgoing)
             yield from self._route(expected, labels, peers, held)
 
-    def _external_labels(self) -> Mapping[str, str]:
+    def _outgoing(self) -> Outgoing:
         try:
-            return self._observer.external_labels()
+            return self._observer.outgoing()
         except DrillError:  # not every server tells its configuration; matching goes without
-            return {}
+            return UNCHANGED
 
     def _silences(
         self, expected: ExpectedAlert, labels: Mapping[str, str], silences: Sequence[Silence]
@@ -138,12 +143,13 @@ class Way:
         labels: Mapping[str, str],
         routing: Routing,
         held: Sequence[AlertmanagerAlert],
+        outgoing: Outgoing,
     ) -> Iterator[Finding]:
         source = inhibited_by(routing, labels, [alert.labels for alert in held if alert.state == "active"])
         if source is not None:
             text = f"{render(source)} is active and inhibits {render(expected.match)}"
             yield block("inhibition", text, "let it resolve first, or correct inhibit_rules")
-        also = [alert.labels for alert in self._plan.also if alert.fires]
+        also = [sent for a in self._plan.also if a.fires and (sent := outgoing.sent(a.labels)) is not None]
         later = inhibited_by(routing, labels, list(also)) if source is None else None
         if later is not None:
             text = f"{render(later)} will fire too and inhibits {render(expected.match)}"

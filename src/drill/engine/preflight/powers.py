@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
+from drill.alerting.relabel import Outgoing
 from drill.core.observations import (
     AlertmanagerAlert,
     AlertSpan,
@@ -33,8 +34,11 @@ class PathObserver(Protocol):
     def sends_to(self) -> Sequence[str]:
         """The Alertmanagers it sends to now."""
 
-    def external_labels(self) -> Mapping[str, str]:
-        """The labels it adds to every alert it sends."""
+    def outgoing(self) -> Outgoing:
+        """What it does to the labels of every alert it sends."""
+
+    def budget_left(self, sloth_id: str, period_s: float) -> float | None:
+        """The share of an SLO's error budget that is left, 1 or less; None where no rule records it."""
 
     def count(self, selector: str) -> int:
         """How many series a selector has now."""

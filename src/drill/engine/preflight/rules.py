@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from drill.alerting.rulefile import Group, Rule
+from drill.alerting.loaded import loaded_groups
 from drill.alerting.rules import BurnAlert, burn_alerts
 from drill.core.labels import matches, render
 from drill.core.observations import RecordingRule, RuleStatus
@@ -52,39 +52,14 @@ def _one(alert: ExpectedAlert, rule: RuleStatus, now: float) -> Iterator[Finding
 
 def drift(plan: Plan, loaded: Sequence[RuleStatus], recording: Sequence[RecordingRule]) -> Iterator[Finding]:
     """Find where the rules that Prometheus runs are not those the prediction was made from."""
-    records = _groups(recording)
+    records = loaded_groups((), recording)
     for expected in plan.expected:
         for rule in rules_for(expected, loaded) if expected.predicted else ():
-            live = burn_alerts([*records, _group(rule)])
+            live = burn_alerts([*records, *loaded_groups([rule], ())])
             said = _differences(plan, expected.predicted, rule, live) if expected.predicted else []
             if said:
                 text = f"rule {rule.name} is not what the plan was made from: {'; '.join(said)}"
                 yield block("rule drift", text, "deploy the committed rules, or plan with those that run")
-
-
-def _groups(recording: Sequence[RecordingRule]) -> list[Group]:
-    by_group: dict[str, list[RecordingRule]] = {}
-    for rule in recording:
-        by_group.setdefault(rule.group, []).append(rule)
-    return [
-        Group(
-            name=name,
-            interval_s=max(1e-3, rules[0].interval_s),
-            rules=tuple(Rule(record=rule.name, expr=rule.query, labels=rule.labels) for rule in rules),
-        )
-        for name, rules in by_group.items()
-    ]
-
-
-def _group(rule: RuleStatus) -> Group:
-    own = Rule(
-        alert=rule.name,
-        expr=rule.query,
-        for_s=rule.for_s,
-        keep_firing_for_s=rule.keep_firing_for_s,
-        labels=rule.labels,
-    )
-    return Group(name=f"alert {rule.group}", interval_s=rule.interval_s, rules=(own,))
 
 
 def _differences(

@@ -24,7 +24,11 @@ NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 @dataclass(frozen=True)
 class Access:
-    """Which cluster, as whom. ``kubeconfig`` empty: $KUBECONFIG or ~/.kube/config. ``as_user``: impersonated."""
+    """Which cluster, as whom.
+
+    ``kubeconfig`` empty: $KUBECONFIG or ~/.kube/config. ``as_user``: ``system:serviceaccount:NAMESPACE:NAME`` to
+    act with the rights of a ServiceAccount instead of one's own.
+    """
 
     context: str
     kubeconfig: str = ""

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,9 +19,13 @@ from drill.target.kubernetes.access import Access, login
 from drill.target.kubernetes.failures import ApiFailed, Asked, Busy, Unreachable, refused, unreachable
 from drill.target.kubernetes.objects import Listed, Seen
 from drill.target.kubernetes.pace import Pace
+from drill.target.kubernetes.streams import open_stream
+from drill.target.kubernetes.tokens import become
 
 if TYPE_CHECKING:
     from kubernetes.client.api_client import ApiClient
+    from kubernetes.client.configuration import Configuration
+    from websocket import WebSocket
 
 T = TypeVar("T", bound=Seen)
 Json = dict[str, Any]
@@ -57,6 +62,8 @@ class Api:
         self._patience_s = patience_s
         self._client: Any = None
         self._dynamic: Any = None
+        self._settings_lock = threading.Lock()
+        self._became = not access.as_user
 
     @property
     def context(self) -> str:
@@ -82,10 +89,20 @@ class Api:
         """Return a client of its own, for a stream: sharing one between threads fails. The caller closes it."""
         from kubernetes.client.api_client import ApiClient
 
-        client = ApiClient(configuration=self._login.configuration)
-        if self.access.as_user:
-            client.set_default_header("Impersonate-User", self.access.as_user)
-        return client
+        return ApiClient(configuration=self._settings())
+
+    def _settings(self) -> Configuration:
+        """The connection's settings; the first time, become the ServiceAccount that was asked for."""
+        with self._settings_lock:
+            if not self._became:
+                become(self._login.configuration, self.access, self.pace)
+                self._became = True
+            return self._login.configuration
+
+    def stream(self, path: str, query: Sequence[tuple[str, str]], protocol: str = "v4.channel.k8s.io") -> WebSocket:
+        """Open a WebSocket (exec, attach, port-forward) with the same login. Raises ApiFailed."""
+        self.pace.wait()
+        return open_stream(self._settings(), self.context, path, query, protocol)
 
     # ---- reading ----
 
@@ -165,6 +182,11 @@ class Api:
         again: bool = True,
     ) -> Json:
         answer: Json = json.loads(self.raw(method, path, body, query=query, kind=kind, again=again))
+        return answer
+
+    def raw_json(self, method: str, path: str, body: Body | None = None) -> Json:
+        """Make one request and return the answer as JSON, for what no model of ``objects`` describes."""
+        answer: Json = json.loads(self.raw(method, path, body))
         return answer
 
     # ---- one request ----

@@ -1,4 +1,4 @@
-"""What can go wrong at an API server, in one tree, each with what to do about it. Nothing here leaves as anything else.
+"""What can go wrong at an API server, in one tree, each with what to do about it.
 
 ::
 
@@ -98,7 +98,7 @@ _WORDS = (
     ("SSLV3_ALERT", "refuses this kubeconfig's client certificate", "fetch the cluster's kubeconfig again"),
     ("TLSV1_ALERT", "refuses this kubeconfig's client certificate", "fetch the cluster's kubeconfig again"),
     ("certificate required", "wants a client certificate", "fetch the cluster's kubeconfig again"),
-    ("doesn't match", "shows a certificate for another name", "correct 'server' or 'tls-server-name' in the kubeconfig"),
+    ("doesn't match", "shows a certificate for another name", "correct 'server' in the kubeconfig"),
     ("WRONG_VERSION_NUMBER", "does not speak TLS on that port", "correct 'server' in the kubeconfig"),
     ("refused", "refuses connections", "is it running, and is 'server' in the kubeconfig right?"),
     ("NameResolution", "has a name that cannot be resolved", "correct 'server' in the kubeconfig"),

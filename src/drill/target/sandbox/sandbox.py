@@ -17,10 +17,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from drill.core.actions import AwaitReplica, HoldFault, KillReplica, ReleaseFault
+from drill.core.actions import AnyAction, AwaitReplica, HoldFault, KillReplica, ReleaseFault
 from drill.core.errors import ActionFailed, Unavailable, UndoIncomplete
 from drill.core.facts import Ability, Endpoints, Facts
-from drill.core.ports import AnyAction
 from drill.core.probes import Measurement, Probe
 from drill.target.sandbox import leftovers, programs
 from drill.target.sandbox.client import Hold, Leases, Message, ask
@@ -133,6 +132,8 @@ class Sandbox:
             case AwaitReplica():
                 message = {"do": "await", "replica": action.replica, "within_s": action.within_s}
                 return float(self._do(message, action.within_s + ASK_S)["at"])
+            case _:
+                raise ActionFailed("the sandbox has no Kubernetes API")  # compile has said so
 
     def _hold(self, action: HoldFault) -> float:
         message = {
