@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from drill.core.errors import ActionFailed, Unavailable
-from drill.target.kubernetes.stream import LineStream
+from drill.target.kubernetes.lines import LineStream
 
 Message = dict[str, Any]
 PROTOCOL = 1

@@ -20,12 +20,13 @@ from drill.core.actions import HoldFault
 from drill.core.errors import ActionFailed, DrillError, Unavailable, UndoIncomplete
 from drill.core.facts import ABILITIES, Ability
 from drill.core.probes import Measurement, Probe
+from drill.target.kubernetes import paths
 from drill.target.kubernetes.api import Api
 from drill.target.kubernetes.conversation import Conversation, Message, Said
+from drill.target.kubernetes.lines import LineStream, exec_query
 from drill.target.kubernetes.pods import HelperPods
 from drill.target.kubernetes.podspec import CONTAINER, SERVE, HelperSettings, helper_name, helper_pod
 from drill.target.kubernetes.ports import PodRef
-from drill.target.kubernetes.stream import LineStream, connect, exec_url
 
 LEASE_S = 6.0
 APPLY_S = 90.0
@@ -36,14 +37,17 @@ STREAMS = 8
 """Streams opened at the same time."""
 
 
-class HelperAgents:
+class Helpers:
     """The helpers of one run. Threads may share it."""
 
-    def __init__(self, api: Api, settings: HelperSettings, *, run: str = "", holder: str = "") -> None:
-        self._api, self._settings = api, settings
+    def __init__(
+        self, api: Api, settings: HelperSettings | None = None, *, run: str = "", holder: str = ""
+    ) -> None:
+        """*run* and *holder* are written on the pods; without them: a number of our own, user and machine."""
+        self._api, self._settings = api, settings or HelperSettings()
         self._run = run or secrets.token_hex(4)
         self._holder = holder or f"{getpass.getuser()}@{socket.gethostname()}"
-        self._pods = HelperPods(api, settings, self._run)
+        self._pods = HelperPods(api, self._settings, self._run)
         self._open: dict[str, Conversation] = {}
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._started: dict[str, str] = {}
@@ -85,10 +89,8 @@ class HelperAgents:
         self._pods.start({node: manifest})
 
     def _stream(self, node: str, *calls: object) -> LineStream:
-        url = exec_url(self._api.host, self._settings.namespace, self._started[node], CONTAINER, SERVE)
-        self._api.pace.wait()
-        client = self._api.own_client()
-        return LineStream(connect(client, url), *calls)  # type: ignore[arg-type]
+        path = paths.one("Pod", self._settings.namespace, self._started[node], "exec")
+        return LineStream(self._api.stream(path, exec_query(CONTAINER, SERVE)), *calls)  # type: ignore[arg-type]
 
     def _ask(self, node: str, message: Message, timeout_s: float = ASK_S) -> Message:
         """Ask the conductor on *node*. Raises Unavailable, Said."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from drill.core.errors import Unavailable
+from drill.target.kubernetes import paths
 from drill.target.kubernetes.api import Api
 from drill.target.kubernetes.failures import ApiFailed
 from drill.target.kubernetes.objects import Pod
@@ -28,7 +29,7 @@ class HelperPods:
     def __init__(self, api: Api, settings: HelperSettings, run: str) -> None:
         self._api, self._settings = api, settings
         self._labels = f"{HELPERS},{RUN_LABEL}={label_value(run)}"
-        self._home = f"/api/v1/namespaces/{settings.namespace}/pods"
+        self._home = paths.all_of("Pod", settings.namespace)
 
     def start(self, manifests: Mapping[str, Mapping[str, object]]) -> None:
         """Create a pod for each node of *manifests* and wait until all run. Raises Unavailable."""

@@ -11,7 +11,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from drill import __version__
 from drill.core.values import Value
+from drill.target.kubernetes import paths
+from drill.target.kubernetes.manifests import HELPER
 
 Manifest = dict[str, Any]
 APP = "drill-helper"
@@ -26,9 +29,10 @@ GRACE_S = 30
 class HelperSettings(Value):
     """What helper pods are made of. ``deadline_s``: the longest a helper lives, whatever happens to its runner."""
 
-    image: str
-    namespace: str = "drill-system"
-    service_account: str = "drill-helper"
+    image: str = f"drill.dev/drill:{__version__}"
+    """By digest (``registry/name@sha256:…``) where a registry gives one: then no node can run another agent."""
+    namespace: str = paths.SYSTEM
+    service_account: str = HELPER
     pull_policy: str = "IfNotPresent"
     deadline_s: int = 3600
     idle_s: int = 60

@@ -14,85 +14,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from typing import Any
 
-from drill.core.errors import Unavailable
 from drill.core.redact import redact
 
-if TYPE_CHECKING:
-    from kubernetes.client.api_client import ApiClient
-
-PROTOCOL = "v4.channel.k8s.io"
 STDIN, STDOUT, STDERR, ERROR = 0, 1, 2, 3
-CONNECT_S = 10.0
 FRAME_S = 10.0
 """How long one frame may take to come or go once it has begun."""
 
 
-def exec_url(host: str, namespace: str, pod: str, container: str, command: Sequence[str]) -> str:
-    """Return the websocket address that runs *command* in *container*."""
-    parts = urlsplit(host)
-    scheme = "ws" if parts.scheme == "http" else "wss"
+def exec_query(container: str, command: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the query that runs *command* in *container* with lines both ways."""
     query = [("container", container), ("stdin", "true"), ("stdout", "true"), ("stderr", "true")]
-    query += [("command", word) for word in command]
-    path = f"{parts.path.rstrip('/')}/api/v1/namespaces/{namespace}/pods/{pod}/exec"
-    return urlunsplit((scheme, parts.netloc, path, urlencode(query), ""))
-
-
-def connect(client: ApiClient, url: str) -> Any:
-    """Open the websocket as *client*'s identity. Raises Unavailable."""
-    from websocket import WebSocket, WebSocketException
-
-    sock = WebSocket(sslopt=_tls(client.configuration), skip_utf8_validation=True)
-    sock.settimeout(CONNECT_S)
-    try:
-        sock.connect(  # type: ignore[no-untyped-call]
-            url, header=_headers(client), subprotocols=[PROTOCOL], **_proxy(client.configuration)
-        )
-    except (WebSocketException, OSError) as error:
-        raise Unavailable(f"no stream to the helper pod: {redact(str(error))[:300]}") from error
-    sock.settimeout(FRAME_S)
-    return sock
-
-
-def _headers(client: ApiClient) -> list[str]:
-    """Who asks: the kubeconfig's identity, and whom it impersonates."""
-    headers: dict[str, str] = {}
-    for setting in client.configuration.auth_settings().values():
-        if setting["in"] == "header" and setting["value"]:
-            headers[setting["key"]] = setting["value"]
-    headers |= {key: value for key, value in client.default_headers.items() if key.startswith("Impersonate-")}
-    return [f"{key}: {value}" for key, value in headers.items()]
-
-
-def _tls(configuration: Any) -> dict[str, Any]:
-    if not configuration.verify_ssl:
-        options: dict[str, Any] = {"cert_reqs": ssl.CERT_NONE, "check_hostname": False}
-    else:
-        options = {"cert_reqs": ssl.CERT_REQUIRED}
-        if configuration.ssl_ca_cert:
-            options["ca_certs"] = configuration.ssl_ca_cert
-        if configuration.assert_hostname is not None:
-            options["check_hostname"] = configuration.assert_hostname
-    for option, name in (
-        ("certfile", "cert_file"),
-        ("keyfile", "key_file"),
-        ("server_hostname", "tls_server_name"),
-    ):
-        if getattr(configuration, name, None):
-            options[option] = getattr(configuration, name)
-    return options
-
-
-def _proxy(configuration: Any) -> dict[str, Any]:
-    if not configuration.proxy:
-        return {}
-    parts = urlsplit(configuration.proxy)
-    options: dict[str, Any] = {"http_proxy_host": parts.hostname, "http_proxy_port": parts.port}
-    if configuration.no_proxy:
-        options["http_no_proxy"] = configuration.no_proxy.split(",")
-    return options
+    return query + [("command", word) for word in command]
 
 
 class LineStream:
@@ -109,6 +43,7 @@ class LineStream:
         beat: Callable[[], bytes],
         beat_s: float,
     ) -> None:
+        sock.settimeout(FRAME_S)
         self._sock, self._on_line, self._on_end, self._beat, self._beat_s = sock, on_line, on_end, beat, beat_s
         self._queue: deque[bytes] = deque()
         self._woken, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
