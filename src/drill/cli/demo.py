@@ -5,6 +5,7 @@ The only place where the demo meets the alert path and the API.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from drill.target.demo.spec import DemoSpec, sink_url
 from drill.target.kubernetes.access import Access
 from drill.target.kubernetes.api import Api
 from drill.target.sandbox.topology import BY_NAME
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # RFC 1123's label
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,9 @@ class Chosen:
 
     def spec(self) -> DemoSpec:
         """The demo that this is. Raises UsageError, ProblemsFound."""
+        for name in (self.namespace, self.monitoring):
+            if not _NAME.fullmatch(name):
+                raise UsageError(f"'{name}' is no name for a namespace", hint="lower case letters, digits and -")
         if self.namespace == self.monitoring:
             raise UsageError("the demo needs two namespaces, one for the services and one for the monitoring")
         path = alert_path(self.fast_forward, sink_url(self.monitoring))
