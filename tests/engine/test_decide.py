@@ -22,10 +22,11 @@ from drill.engine.state import (
     Observed,
     Prepare,
     Prepared,
+    Repredict,
     Stage,
     Undo,
 )
-from drill.plan.model import AbortCondition
+from drill.plan.model import AbortCondition, WindowPair
 from engine.conversation import MATCH, Talk, injection, plan
 
 
@@ -84,6 +85,17 @@ def test_the_fault_is_held_from_its_proven_effect_not_from_the_order():
     assert kinds(talk.turn(9.0, Measured("slow", True, 9.0))) == ["Repredict", "Enter"]
     assert talk.turn(28.9) == []
     assert kinds(talk.turn(29.0)) == ["Undo", "Undo", "Enter"]
+
+
+def test_the_traffic_is_looked_at_once_when_the_short_window_holds_nothing_but_the_fault():
+    pair = WindowPair(severity="page", factor=14.4, long_s=60, short_s=5, real_long_s=3600, real_short_s=300)
+    talk = Talk(plan().with_(windows=(pair,)))
+    to_t0(talk)
+    talk.turn(6.0, *acted(talk, "slow"))
+    talk.turn(9.0, Measured("slow", True, 9.0))
+    assert talk.turn(17.9) == []  # 5 s window, two scrapes and two evaluations of 1 s
+    assert talk.turn(18.0) == [Repredict("slow", "traffic")]
+    assert talk.turn(19.0) == []
 
 
 def test_undo_then_check_then_resolve_then_finish():

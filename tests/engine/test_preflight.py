@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from drill.alerting.relabel import Outgoing
+from drill.alerting.relabel import UNCHANGED, Outgoing, Relabel
 from drill.core.errors import Unavailable
 from drill.core.observations import (
     AlertmanagerAlert,
@@ -25,7 +25,7 @@ from drill.core.observations import (
     SilenceMatcher,
     SliSample,
 )
-from drill.core.ports import AlertObserver
+from drill.core.ports import AlertObserver, Hindrance
 from drill.engine.preflight import preflight
 from drill.engine.preflight.powers import PathObserver
 from drill.engine.watch import Measuring
@@ -52,7 +52,15 @@ receivers: [{name: log}, {name: pagerduty}]
 
 def the_plan(**changes: Any) -> Plan:
     predicted = PredictedAlert(
-        labels=PAGE, sloth_id=SLO, severity="page", factor=14.4, long_s=60, short_s=5, fires=True, firing_s=(5, 9)
+        labels=PAGE,
+        sloth_id=SLO,
+        severity="page",
+        factor=14.4,
+        long_s=60,
+        short_s=5,
+        fires=True,
+        firing_s=(5, 9),
+        budget=0.3,
     )
     expected = ExpectedAlert(match={"sloth_id": SLO, "severity": "page"}, receiver="pagerduty", predicted=predicted)
     slo = PlannedSlo(sloth_id=SLO, service="checkout", name="latency", objective=0.99, period_s=43200)
@@ -94,6 +102,8 @@ class Path:
     probe: RouteProbe | None = TO_PAGERDUTY
     slis: tuple[SliSample, ...] = (HEALTHY,)
     age_s: float = 3600.0
+    left: float | None = 1.0
+    out: Outgoing = UNCHANGED
     down: frozenset[str] = frozenset()
     probed: list[tuple[dict[str, str], float]] = field(default_factory=list)
 
@@ -121,7 +131,10 @@ class Path:
         return self._or_down("sends_to", self.sends)
 
     def outgoing(self) -> Outgoing:
-        return self._or_down("outgoing", Outgoing({}))
+        return self._or_down("outgoing", self.out)
+
+    def budget_left(self, sloth_id: str, period_s: float) -> float | None:
+        return self._or_down("budget_left", self.left)
 
     def count(self, selector: str) -> int:
         return 0 if any(re.fullmatch(pattern, selector) for pattern in self.gone) else 1
@@ -256,6 +269,21 @@ BROKEN: dict[str, tuple[Path, str, str, str]] = {
         Path(probe=RouteProbe(peer="http://am", receivers=("pagerduty",), state="suppressed", inhibited_by=("9a",))),
         "block", "inhibition", "9a",
     ),
+    "little budget": (Path(left=0.25), "block", "budget", f"spends 30% of {SLO}'s error budget, and 25% is left"),
+    "no budget": (Path(left=-0.5), "block", "budget", "none is left"),
+    "budget not recorded": (Path(left=None), "info", "budget", "nobody records what is left"),
+    "dropped on the way": (
+        Path(out=Outgoing({}, (Relabel(action="drop", source_labels=("severity",), regex="page"),))),
+        "block", "relabelling", "nobody will hear of it",
+    ),
+    "relabelled on the way": (
+        Path(out=Outgoing({}, (Relabel(target_label="severity", replacement="info"),)), probe=None),
+        "block", "routing", "to log, not",
+    ),
+    "external label": (
+        Path(out=Outgoing({"cluster": "blue"}), quiet=(silence(name="cluster", value="blue"),)), "block", "silence",
+        "by ann",
+    ),
     "prometheus away": (Path(down=frozenset({"rules"})), "block", "prometheus", "rules is away"),
     "alertmanager away": (Path(down=frozenset({"alertmanager"})), "block", "alertmanager", "is away"),
 }  # fmt: skip
@@ -271,7 +299,7 @@ def test_what_is_broken_is_found_with_what_to_do(name: str) -> None:
         assert {f.check for f in look(path) if f.level == "block"} <= {check, "rule drift"}
 
 
-@pytest.mark.parametrize("what", ["recording_rules", "targets", "notifier", "sends_to", "outgoing"])
+@pytest.mark.parametrize("what", ["recording_rules", "targets", "notifier", "sends_to", "outgoing", "budget_left"])
 def test_a_server_that_cannot_say_it_is_no_obstacle(what: str) -> None:
     """Thanos and Mimir have no such endpoints: that is said, and forbids nothing."""
     found = look(Path(down=frozenset({what}), recording=(recorded("5s"), recorded("60s"))))
@@ -336,6 +364,48 @@ def test_replicas_that_are_gone_are_named() -> None:
     (finding,) = preflight(the_plan(), Path(), 0.0, NOW, target=target).findings
     assert (finding.check, finding.level) == ("target", "block")
     assert "checkout-1" in finding.text
+
+
+class Cautious:
+    """A target that may not do what is planned."""
+
+    name = "prod"
+
+    def __init__(self, answer: Sequence[Hindrance] | Exception) -> None:
+        self.answer = answer
+        self.asked: list[Any] = []
+
+    def facts(self) -> Any:
+        raise Unavailable("not asked for here")
+
+    def hindrances(self, actions: Sequence[Any]) -> Sequence[Hindrance]:
+        self.asked += actions
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def permissions(target: Cautious) -> list[Finding]:
+    found = preflight(the_plan(), Path(), 0.0, NOW, target=target)  # type: ignore[arg-type]
+    return [finding for finding in found.findings if finding.check == "permissions"]
+
+
+def test_missing_rights_forbid_the_start_and_say_which() -> None:
+    missing = Hindrance(
+        check="permissions", text="may not create pods/ephemeralcontainers in shop", fix="bind the role"
+    )
+    target = Cautious([missing])
+    assert permissions(target) == [
+        Finding(level="block", check="permissions", text=missing.text, fix="bind the role")
+    ]
+    injection = the_plan().injections[0]
+    assert target.asked[:2] == [injection.steps[0].action, injection.steps[0].undo]
+
+
+def test_rights_that_nobody_can_tell_are_said_and_forbid_nothing() -> None:
+    assert permissions(Cautious([])) == []
+    (finding,) = permissions(Cautious(Unavailable("the API server is away")))
+    assert (finding.level, "API server is away" in finding.text) == ("info", True)
 
 
 def test_findings_of_the_plan_are_kept_once() -> None:

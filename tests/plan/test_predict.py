@@ -25,13 +25,36 @@ def impact(low: float, high: float, injection: str = "slow") -> Impact:
 
 
 def predict(
-    *caused: tuple[Impact, float, float], history_s: float = 20.0, **baseline: float
+    *caused: tuple[Impact, float, float],
+    history_s: float = 20.0,
+    traffic: tuple[float, float] = (1.0, 1.0),
+    **baseline: float,
 ) -> tuple[PredictedAlert, ...]:
     return predict_alerts(
         ALERTS, caused, scrape_s=1.0, history_s=history_s,
         baseline={name.replace("_", "-"): value for name, value in baseline.items()},
         group_wait_s=0.5, group_interval_s=5.0, receivers_for=lambda labels: (f"to-{labels['severity']}",),
+        traffic={"shop-latency": traffic},
     )  # fmt: skip
+
+
+def firing(**world: object) -> tuple[float, float]:
+    found = predict((impact(0.9, 1.0), 0.0, 60.0), **world)[0].firing_s  # type: ignore[arg-type]
+    assert found is not None
+    return found
+
+
+def test_traffic_between_two_bounds_gives_what_lies_between_them() -> None:
+    little, much = firing(traffic=(0.3, 0.3)), firing(traffic=(0.6, 0.6))
+    assert much[0] < little[0]
+    assert firing(traffic=(0.3, 0.6)) == (much[0], little[1])
+    assert firing(traffic=(0.3, 0.6))[1] > firing()[1]
+
+
+def test_an_alert_that_needs_more_traffic_than_there_may_be_is_not_certain() -> None:
+    page = predict((impact(0.9, 1.0), 0.0, 60.0), traffic=(0.0, 0.6))[0]
+    assert (page.fires, page.may_fire, page.firing_s) == (False, True, None)
+    assert page.why.startswith("only with more traffic")
 
 
 def test_all_alerts_of_the_touched_slo_and_no_other() -> None:

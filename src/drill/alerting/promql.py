@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import promql_parser as ql
@@ -285,6 +285,31 @@ def accepts(selector: Any, labels: dict[str, str]) -> bool | None:
 def equals(selector: Any) -> dict[str, str]:
     """Return the labels a selector fixes by ``=``."""
     return {m.name: m.value for m in selector.matchers.matchers if m.op == ql.MatchOp.Equal and m.value}
+
+
+_OPS = {"Equal": "=", "NotEqual": "!=", "Re": "=~", "NotRe": "!~"}
+"""By the parser's names of its operators, which are no dictionary keys themselves."""
+
+
+def text(selector: Any) -> str:
+    """Return a vector selector as PromQL, without offset."""
+    return render(selector.name or "", list(selector.matchers.matchers))
+
+
+def render(name: str, matchers: Sequence[Any]) -> str:
+    """Return the selector of a metric (``""``: any) with these matchers as PromQL."""
+    inside = ", ".join(f"{one.name}{operator_of(one)}{_quoted(one.value)}" for one in matchers)
+    return f"{name}{{{inside}}}" if inside or not name else name
+
+
+def operator_of(matcher: Any) -> str:
+    """Return how a matcher compares, as it is written."""
+    return _OPS[str(matcher.op).rpartition(".")[2]]
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
 
 
 def is_finite(value: float) -> bool:

@@ -53,6 +53,8 @@ class BurnAlert(Value):
     period_s: float = DEFAULT_PERIOD_S
     total: str = ""
     """The PromQL of the ratio's divisor, that is of all events; empty when the ratio is no division."""
+    ratio: str = ""
+    """The PromQL of the error ratio over the short window, recording rules resolved to what they are made from."""
     file: str = ""
     line: int = 0
 
@@ -124,6 +126,18 @@ def burn_alerts(groups: Sequence[Group]) -> tuple[BurnAlert, ...]:
             if rule.alert:
                 found += reader.alerts(rule, index)
     return tuple(found)
+
+
+def unread(groups: Sequence[Group], alerts: Sequence[BurnAlert]) -> tuple[str, ...]:
+    """Return the names of the alert rules in *groups* that are not among *alerts*: no burn-rate alerts."""
+    read = {(alert.file, alert.line, alert.alertname) for alert in alerts}
+    names = [
+        rule.alert
+        for group in groups
+        for rule in group.rules
+        if rule.alert and (group.file, rule.line, rule.alert) not in read
+    ]
+    return tuple(dict.fromkeys(names))
 
 
 class _Reader:
@@ -199,7 +213,8 @@ class _Reader:
             chained=any(entry.group != group for entry in used),
             sli="latency" if bucket else "availability" if promql.counts_errors(ratio) else "unknown",
             threshold_s=bucket, period_s=days * DAY_S if days else DEFAULT_PERIOD_S,
-            total=promql.divisor(ratio), file=self.groups[group].file, line=rule.line,
+            total=promql.divisor(ratio), ratio=str(min(parts, key=lambda part: part.window_s).ratio),
+            file=self.groups[group].file, line=rule.line,
         )  # fmt: skip
 
     def _part(self, condition: promql.Condition) -> _Part | None:

@@ -42,6 +42,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Set up": {
         "doctor": "What is missing on this machine and how to get it.",
         "sandbox": "Keep a sandbox running to look around in.",
+        "k8s": "Set drill up in a Kubernetes cluster, with the fewest rights.",
         "demo": "The demo shop in a Kubernetes cluster of yours.",
         "slo": "Rules, routes and dashboards from SLO files.",
         "schema": "Print a JSON schema for your editor.",

@@ -16,6 +16,7 @@ from drill.cli.settings import DEFAULT_FAST_FORWARD, DEFAULT_OUT, RunSettings
 from drill.core.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
+AS_HELP = "Act as system:serviceaccount:NAMESPACE:NAME of the cluster, with its rights."
 
 
 def complete_scenarios(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[Any]:
@@ -44,6 +45,23 @@ def complete_runs(ctx: click.Context, _param: click.Parameter, incomplete: str) 
     out = Path(ctx.params.get("out") or DEFAULT_OUT)
     names = sorted((path.parent.name for path in out.glob("*/journal.jsonl")), reverse=True)
     return [name for name in ["last", *names] if name.startswith(incomplete)]
+
+
+def complete_targets(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[Any]:
+    """``sandbox`` and the contexts of the nearest drill.toml; a broken file completes nothing."""
+    import os
+    import tomllib
+
+    named = os.environ.get("DRILL_CONFIG")
+    folders = (Path.cwd(), *Path.cwd().parents)
+    files = [Path(named)] if named else [folder / "drill.toml" for folder in folders]
+    names = ["sandbox"]
+    try:
+        file = next((file for file in files if file.is_file()), None)
+        names += tomllib.loads(file.read_text()).get("contexts", {}) if file else []
+    except (OSError, ValueError, TypeError, AttributeError):
+        pass
+    return [name for name in names if name.startswith(incomplete)]
 
 
 def complete_drills(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[Any]:
@@ -105,6 +123,24 @@ def format_option(*formats: str) -> Callable[[F], F]:
     )
 
 
+def cluster_options(function: F) -> F:
+    """``--context``, ``--namespace`` and ``--as``, for commands that act on a cluster only when one is named."""
+    options = (
+        click.option(
+            "--context",
+            metavar="NAME",
+            default="",
+            shell_complete=complete_targets,
+            help="The cluster it is about.",
+        ),
+        click.option("--namespace", metavar="NS", default="", help="Only this namespace of the cluster."),
+        click.option("--as", "as_user", metavar="ACCOUNT", default="", help=AS_HELP),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 def plan_options(function: F) -> F:
     """The options that decide what the plan is: service, parameters, target, seed, time."""
     options = (
@@ -117,9 +153,20 @@ def plan_options(function: F) -> F:
         click.option("--set", "sets", metavar="K=V", multiple=True, help="Set a parameter of the scenario."),
         click.option(
             "--target",
+            "--context",
             default="sandbox",
             show_default=True,
-            help="Where it runs; sandbox:NAME is one that was kept.",
+            metavar="NAME",
+            shell_complete=complete_targets,
+            help="Where it runs: a context of drill.toml; sandbox:NAME is one that was kept.",
+        ),
+        click.option("--namespace", metavar="NS", default="", help="The cluster's namespace with the service."),
+        click.option(
+            "--as",
+            "as_user",
+            metavar="ACCOUNT",
+            default="",
+            help=AS_HELP,
         ),
         click.option(
             "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of all random choices."
@@ -144,6 +191,8 @@ def settings_from(options: Mapping[str, Any]) -> RunSettings:
     return RunSettings(
         sets=parse_sets(options.get("sets", ()), options.get("service")),
         target=options["target"],
+        namespace=options.get("namespace", ""),
+        as_user=options.get("as_user", ""),
         out=options.get("out", DEFAULT_OUT),
         seed=options["seed"],
         fast_forward=1.0 if options["real_time"] else options["fast_forward"],

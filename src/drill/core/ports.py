@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from drill.core.actions import AnyAction
 from drill.core.facts import Endpoints, Facts
 from drill.core.observations import AlertmanagerAlert, AlertSpan, Notification, RuleStatus, SliSample
 from drill.core.probes import Measurement, Probe
+from drill.core.values import Value
 
 
 class Target(Protocol):
@@ -53,6 +54,30 @@ class Remembering(Protocol):
 
     def settled(self, injection: str) -> None:
         """Forget what *injection* had to undo: it was undone and looked at. Raises ActionFailed."""
+
+
+class Hindrance(Value):
+    """Something that will keep a target from doing what is asked of it, with what to do about it.
+
+    ``check`` is what a person would call the matter: ``permissions``, ``quota``, ``nodes``. ``warn`` is for what
+    may keep it, and forbids nothing.
+    """
+
+    level: Literal["warn", "block"] = "block"
+    check: str
+    text: str
+    fix: str
+
+
+@runtime_checkable
+class Foreseeing(Protocol):
+    """An optional power of a target: it knows before the start what it may not or cannot do."""
+
+    def hindrances(self, actions: Sequence[AnyAction]) -> Sequence[Hindrance]:
+        """Return what is missing to do *actions*, their undo included: rights above all. Touches nothing.
+
+        Raises Unavailable when it cannot be found out.
+        """
 
 
 class AlertObserver(Protocol):

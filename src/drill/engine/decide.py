@@ -37,7 +37,7 @@ from drill.engine.state import (
     Undo,
 )
 from drill.journal.events import Phase
-from drill.plan.model import ExpectedAlert, PlannedInjection
+from drill.plan.model import ExpectedAlert, Plan, PlannedInjection
 
 HEARTBEAT_SCRAPES = 20
 """Without an answer of Prometheus for this many scrape intervals the run is blind and ends."""
@@ -183,10 +183,22 @@ def _run_steps(state: State, injection: PlannedInjection, now: float, commands: 
     if current.stage is Stage.APPLYING and current.answered >= first:
         commands.append(Measure(injection.id))
         return state.with_injection(injection.id, stage=Stage.MEASURING)
+    if current.stage is Stage.HOLDING and not current.traffic_told and now >= current.since + traffic_s(state.plan):
+        commands.append(Repredict(injection.id, "traffic"))
+        state = state.with_injection(injection.id, traffic_told=True)
     all_done = current.answered >= len(injection.steps)
     if current.stage is Stage.HOLDING and all_done and now >= current.since + injection.for_s:
         return _revert(state, injection, commands)
     return state
+
+
+def traffic_s(plan: Plan) -> float:
+    """Seconds after which the shortest window holds nothing from before the fault, and was scraped and recorded.
+
+    Infinite without windows: then there is nothing to predict.
+    """
+    shortest = min((pair.short_s for pair in plan.windows), default=float("inf"))
+    return shortest + 2 * plan.scrape_interval_s + 2 * plan.evaluation_interval_s
 
 
 def _stop(state: State, injection: PlannedInjection, current: InjectionState, commands: list[Command]) -> State:

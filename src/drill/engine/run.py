@@ -10,18 +10,20 @@ import platform
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from drill import __version__
 from drill.core.observations import SliSample
-from drill.core.ports import AlertObserver, Target
+from drill.core.ports import AlertObserver, Remembering, Target
 from drill.engine import state as s
 from drill.engine.budget import spent
 from drill.engine.decide import decide
 from drill.engine.effects import Effects
 from drill.engine.steady import JUMP_S, Pulse, SteadyClock
+from drill.engine.traffic import changed_traffic, words
 from drill.engine.watch import Watcher
 from drill.journal import events as e
 from drill.journal.journal import Journal
@@ -31,8 +33,15 @@ TICK_S = 0.05
 UNDO_TRIES = 3
 WORKERS = 32
 
-Repredict = Callable[[float, Mapping[str, float]], Plan]
-"""(history in s, error ratio by sloth_id) -> the plan with predictions made anew."""
+
+class Repredict(Protocol):
+    """Makes the plan's predictions anew from what was measured."""
+
+    def __call__(
+        self, history_s: float, baseline: Mapping[str, float], traffic: Mapping[str, tuple[float, float]]
+    ) -> Plan:
+        """Predict from the history's age (s), and by ``sloth_id`` the healthy error ratios, and the traffic during
+        the faults over the healthy one (two bounds; what is not named is as before)."""
 
 
 @dataclass
@@ -45,6 +54,8 @@ class Runner:
     journal: Journal
     repredict: Repredict
     abort: threading.Event = field(default_factory=threading.Event)
+    reasons: Sequence[str] = ()
+    """Why *abort* is set, where it was not the user: the target says so."""
     clock: Callable[[], float] = field(default_factory=SteadyClock)
 
     def __post_init__(self) -> None:
@@ -57,6 +68,8 @@ class Runner:
         """False when something that was touched could not be shown to be as before."""
         self._effects = Effects(self.plan, self.target, self._write, self.clock)
         self._watcher = Watcher(self.plan, self.observer, self._write, self._inbox.put, self.clock)
+        self._healthy: tuple[SliSample, ...] = ()
+        self._traffic: Mapping[str, tuple[float, float]] = {}
         self._ended: dict[str, list[float]] = {}
         self._touched: dict[str, float] = {}
 
@@ -95,7 +108,8 @@ class Runner:
     def _drain(self) -> list[s.Seen]:
         seen: list[s.Seen] = []
         if self.abort.is_set():
-            seen.append(s.AbortAsked("user", "asked to stop"))
+            by, reason = ("engine", self.reasons[0]) if self.reasons else ("user", "asked to stop")
+            seen.append(s.AbortAsked(by, reason))
         if self._broken:
             seen.append(s.AbortAsked("engine", self._broken))
         if reason := self._lost_time():
@@ -148,6 +162,8 @@ class Runner:
                 self._act(command)
             case s.Measure():
                 self._pool.submit(self._measure, command.injection)
+            case s.Repredict(of="traffic"):
+                self._predict_from_traffic(command.injection)
             case s.Repredict():
                 self._predict(f"the measured effect of '{command.injection}'")
             case s.Undo():
@@ -181,10 +197,18 @@ class Runner:
 
     def _predict(self, basis: str, history_s: float | None = None, slis: tuple[SliSample, ...] = ()) -> None:
         if history_s is not None:
-            self._basis = (history_s, {sample.sloth_id: sample.error_ratio for sample in slis})
-        plan = self.repredict(*self._basis)
+            self._basis, self._healthy = (history_s, {s.sloth_id: s.error_ratio for s in slis}), slis
+        plan = self.repredict(*self._basis, self._traffic)
         expected = tuple(alert.predicted for alert in plan.expected)
         self._write(e.Predicted(basis=basis, expected=expected, also=plan.also))
+
+    def _predict_from_traffic(self, injection: str) -> None:
+        """Predict anew where fewer (or more) requests come than before: what counts is the share of all events."""
+        window_s = min((pair.short_s for pair in self.plan.windows), default=0.0)
+        changed = changed_traffic(self._healthy, self._watcher.slis, window_s)
+        if changed and changed != self._traffic:
+            self._traffic = changed
+            self._predict(f"the measured traffic during '{injection}': {words(changed)}")
 
     # ---- the deed and its undo ----
 
@@ -237,10 +261,20 @@ class Runner:
     def _check(self, injection: str) -> None:
         times = self._ended.get(injection, [self.clock()])
         self._write(e.InjectionEnded(injection=injection, first=min(times), last=max(times)))
-        differences = self._effects.differences(injection)
+        differences = self._effects.differences(injection) or self._settle(injection)
         self._clean[injection] = not differences
         self._write(e.CleanChecked(injection=injection, clean=not differences, differences=tuple(differences)))
         self._inbox.put(s.Checked(injection, clean=not differences))
+
+    def _settle(self, injection: str) -> list[str]:
+        """Let a target forget what it keeps for others to undo, now that nothing is left to undo."""
+        if not isinstance(self.target, Remembering):
+            return []
+        try:
+            self.target.settled(injection)
+        except Exception as error:
+            return [_said(error)]
+        return []
 
     def _finish(self, state: s.State) -> None:
         self._watcher.stop()

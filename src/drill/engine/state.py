@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Self
+from typing import Literal, Self
 
 from drill.core.actions import AnyAction
 from drill.core.observations import AlertmanagerAlert, AlertSpan, Notification, SliSample
@@ -136,9 +136,10 @@ class Measure:
 
 @dataclass(frozen=True)
 class Repredict:
-    """Predict anew from what was measured."""
+    """Predict anew from what was measured: the effect, or the traffic that is left while it lasts."""
 
     injection: str
+    of: Literal["effect", "traffic"] = "effect"
 
 
 @dataclass(frozen=True)
@@ -188,6 +189,8 @@ class InjectionState:
     effective: bool = False
     since: float = 0.0
     """When the effect was proven."""
+    traffic_told: bool = False
+    """The traffic during the fault was looked at."""
     undone: int = 0
 
 

@@ -83,6 +83,11 @@ class Watcher:
                 self._lose("prometheus", error)
         return age, self._slis
 
+    @property
+    def slis(self) -> tuple[SliSample, ...]:
+        """The SLIs as last seen."""
+        return self._slis
+
     def last_evidence(self) -> None:
         """Look once more at everything and write it down, changed or not."""
         self._lost |= {"prometheus", "alertmanager"}  # so that what answers is written although it is the same

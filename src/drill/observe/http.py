@@ -242,10 +242,8 @@ def _explain(error: Exception) -> tuple[str, str]:
     if isinstance(error, requests.JSONDecodeError):
         return "answered with something that is not JSON", "check the address: a login page or proxy may answer"
     if isinstance(error, requests.exceptions.SSLError):
-        reason = re.search(r"certificate[^)'\"]*|[A-Z_]{6,}", text)
-        return f"failed the TLS handshake ({reason[0].strip() if reason else 'unknown reason'})", (
-            "check its certificate, ca_file and the client's certificate"
-        )
+        hint = "check tls_config: ca_file, server_name and the client's certificate"
+        return f"failed the TLS handshake ({_tls_reason(text)})", hint
     if isinstance(error, requests.exceptions.ProxyError):
         return "is not reachable through the proxy", "check the proxy's address"
     if isinstance(error, requests.Timeout):
@@ -255,6 +253,14 @@ def _explain(error: Exception) -> tuple[str, str]:
     if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
         return f"cannot be asked: {error.strerror or 'a file is missing'} ({error.filename or 'no file'})", ""
     return f"could not be asked ({type(error).__name__})", ""
+
+
+def _tls_reason(text: str) -> str:
+    """Find the reason in what urllib3 says around it: another name, a failed check, or the server's alert."""
+    if names := re.search(r"doesn't match (?:either of )?([^\")]+)", text):
+        return f"its certificate is for {names[1].strip()}"
+    found = re.search(r"certificate [^()'\"]*|[A-Z0-9]+(?:_[A-Z0-9]+)+", text)
+    return found[0].strip() if found else "unknown reason"
 
 
 def _explain_connection(text: str) -> tuple[str, str]:

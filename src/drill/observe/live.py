@@ -6,7 +6,8 @@ does not say by anything but the servers' own defaults.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -14,10 +15,11 @@ from drill.alerting import promql
 from drill.alerting.loaded import loaded_groups
 from drill.alerting.relabel import UNCHANGED, Outgoing
 from drill.alerting.routing import GROUP_INTERVAL_S, GROUP_WAIT_S, Routing, load_routing, receivers_for, timings
-from drill.alerting.rules import BurnAlert, burn_alerts
+from drill.alerting.rulefile import Group
+from drill.alerting.rules import BurnAlert, burn_alerts, unread
 from drill.core.errors import DrillError
 from drill.core.labels import Labels
-from drill.core.observations import RuleStatus, ScrapeTarget
+from drill.core.observations import ScrapeTarget
 from drill.observe.observer import Observer
 from drill.plan.compile import Rules
 
@@ -65,14 +67,13 @@ class LiveRules:
         return max(wait for wait, _ in found), max(interval for _, interval in found)
 
 
-def live_rules(observer: Observer) -> LiveRules:
+def live_rules(observer: Observer, groups: Sequence[Group] = ()) -> LiveRules:
     """Read rules and routes from the servers. Raises Unavailable when Prometheus does not tell its rules.
 
-    Where no Alertmanager peer tells its configuration, nobody knows who is told: ``receivers_for`` gives nothing,
-    and ``notes`` says so.
+    With *groups* (read from files) the rules are those, and Prometheus is not asked for any. Where no Alertmanager
+    peer tells its configuration, nobody knows who is told: ``receivers_for`` gives nothing, and ``notes`` says so.
     """
-    loaded = observer.rules()
-    groups = loaded_groups(loaded, observer.recording_rules())
+    groups = groups or loaded_groups(observer.rules(), observer.recording_rules())
     alerts = burn_alerts(groups)
     notes: list[str] = []
     outgoing = _asked(observer.outgoing, UNCHANGED, "external labels and alert relabelling", notes)
@@ -80,7 +81,7 @@ def live_rules(observer: Observer) -> LiveRules:
     targets: Sequence[ScrapeTarget] = _asked(observer.targets, (), "scrape intervals", notes)
     return LiveRules(
         rules=_rules(alerts, routing, outgoing),
-        unread=_unread(loaded, alerts),
+        unread=unread(groups, alerts),
         scrape_interval_s=scrape_interval_s(alerts, targets),
         outgoing=outgoing,
         routing=routing,
@@ -119,9 +120,36 @@ def _rules(alerts: tuple[BurnAlert, ...], routing: Routing | None, outgoing: Out
     return Rules(alerts, receivers, lambda labels: timings(routing, outgoing.sent(labels) or labels))
 
 
-def _unread(loaded: Sequence[RuleStatus], alerts: Sequence[BurnAlert]) -> tuple[str, ...]:
-    read = {(alert.file, alert.alertname) for alert in alerts}
-    return tuple(dict.fromkeys(rule.name for rule in loaded if (rule.file, rule.name) not in read))
+@dataclass(frozen=True)
+class Healthy:
+    """What one SLO shows now: the age of its series (s), its error ratio, requests per second (None: not known)."""
+
+    history_s: float
+    error_ratio: float | None
+    requests_per_second: float | None
+
+
+def healthy(observer: Observer, alerts: Sequence[BurnAlert]) -> Mapping[str, Healthy]:
+    """Measure every SLO behind *alerts*, by its id, through what its rules read. Raises Unavailable.
+
+    Works for rules of any generator: ratio and traffic are evaluated as the alert's short window does it, and the
+    age is that of the counters.
+    """
+    shortest: dict[str, BurnAlert] = {}
+    for alert in alerts:
+        if alert.sloth_id not in shortest or alert.short_s < shortest[alert.sloth_id].short_s:
+            shortest[alert.sloth_id] = alert
+    return {sloth_id: _healthy(observer, alert) for sloth_id, alert in shortest.items()}
+
+
+def _healthy(observer: Observer, alert: BurnAlert) -> Healthy:
+    ages = [observer.age_s(promql.text(selector)) for selector in _selectors(alert.total or alert.ratio)]
+    ratios, rates = _values(observer, alert.ratio), _values(observer, alert.total)
+    return Healthy(min(ages, default=0.0), max(ratios, default=None), sum(rates) if rates else None)
+
+
+def _values(observer: Observer, query: str) -> Sequence[float]:
+    return [sample.value for sample in observer.samples(query) if math.isfinite(sample.value)] if query else ()
 
 
 def scrape_interval_s(alerts: Sequence[BurnAlert], targets: Sequence[ScrapeTarget]) -> float:

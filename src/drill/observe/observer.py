@@ -46,6 +46,7 @@ DEFAULT_TRAFFIC = 'sum by (service) (rate(http_request_duration_seconds_count{jo
 FALLBACK_INTERVAL_S = 60.0
 """Prometheus's default evaluation interval, where the rules API does not tell the real one."""
 OBJECTIVE = "slo:objective:ratio"
+BUDGET_LEFT = "slo:period_error_budget_remaining:ratio"
 HISTORY_STEPS = 500
 """Points of the coarse search for the oldest sample; the second query makes it exact."""
 LOOKBACK_S = 300.0
@@ -141,6 +142,22 @@ class Observer:
         """Ask every Alertmanager peer what it would do with an alert; nothing is sent (see Alertmanagers.probe)."""
         return self.alertmanagers.probe(labels, ends_in_s)
 
+    def budget_left(self, sloth_id: str, period_s: float) -> float | None:
+        """Return the share of *sloth_id*'s error budget that is left, as Sloth's rules record it; None without it.
+
+        Their average is over what there is. Where the series is younger than the period (s), the time before it
+        counts as spent without errors, or a minute's fault would be the whole of a new server's budget. Raises
+        Unavailable.
+        """
+        found = self.prometheus.query(f'{BUDGET_LEFT}{{sloth_id="{sloth_id}"}}')
+        if not found or not math.isfinite(found[0].value):
+            return None
+        left = found[0].value
+        if left >= 1:
+            return 1.0
+        age = self.age_s(f'{{__name__=~"{ERROR_RATIO}.+",sloth_id="{sloth_id}"}}', period_s)
+        return 1 - (1 - left) * min(1.0, age / period_s)
+
     def count(self, selector: str) -> int:
         """Return how many series *selector* has now. Raises Unavailable."""
         found = self.prometheus.query(f"count({selector})")
@@ -197,10 +214,14 @@ class Observer:
         made from. Raises Unavailable.
         """
         ids = sloth_ids or [slo.sloth_id for slo in recorded_slos(self.prometheus.query(SLOTH_SERIES))]
-        return min((self._age(sloth_id, limit_s) for sloth_id in ids), default=0.0)
+        selectors = (f'{{__name__=~"{ERROR_RATIO}.+",sloth_id="{sloth_id}"}}' for sloth_id in ids)
+        return min((self.age_s(selector, limit_s) for selector in selectors), default=0.0)
 
-    def _age(self, sloth_id: str, limit_s: float) -> float:
-        selector = f'{{__name__=~"{ERROR_RATIO}.+",sloth_id="{sloth_id}"}}'
+    def age_s(self, selector: str, limit_s: float = 4 * 86400.0) -> float:
+        """Return the age (s) of the oldest sample of *selector*, 0 without one; at most *limit_s*.
+
+        Raises Unavailable.
+        """
         now = self.prometheus.query("time()")[0].value
         step = max(1.0, min(LOOKBACK_S, limit_s / HISTORY_STEPS))
         coarse = self.prometheus.query(

@@ -20,13 +20,14 @@ from drill.plan.model import (
     Finding,
     Guardrails,
     Impact,
+    Interval,
     Plan,
     PlannedInjection,
     PlannedSlo,
     PredictedAlert,
     WindowPair,
 )
-from drill.plan.predict import predict_alerts
+from drill.plan.predict import NORMAL, predict_alerts
 from drill.scenario import model as scenario_model
 from drill.scenario.model import Scenario
 
@@ -118,11 +119,17 @@ def compile_plan(
 
 
 def repredict(
-    plan: Plan, rules: Rules, *, history_s: float, baseline: Mapping[str, float], traffic: float = 1.0
+    plan: Plan,
+    rules: Rules,
+    *,
+    history_s: float,
+    baseline: Mapping[str, float],
+    traffic: Mapping[str, Interval] = NORMAL,
 ) -> Plan:
     """Return *plan* with its predictions made anew from a measured history (s) and measured error ratios.
 
-    ``traffic`` is the traffic during the faults over the normal traffic.
+    ``traffic`` is the traffic during the faults over the normal traffic by ``sloth_id``, between two bounds; what
+    is not in it is as before.
     """
     spans = {injection.id: (injection.at_s, injection.for_s) for injection in plan.injections}
     caused = [
@@ -156,14 +163,17 @@ def all_predicted(plan: Plan) -> tuple[PredictedAlert, ...]:
 
 
 def planned_slos(alerts: Sequence[BurnAlert], fast_forward: float) -> tuple[PlannedSlo, ...]:
-    """Return the SLOs behind *alerts*, one each; the budget's period is divided like every other window."""
+    """Return the SLOs behind *alerts*, one each.
+
+    A period that the rules record is as it runs; else it is 30 days, divided like every other window.
+    """
     slos = {
         alert.sloth_id: PlannedSlo(
             sloth_id=alert.sloth_id,
             service=alert.service,
             name=alert.labels.get("sloth_slo", alert.sloth_id),
             objective=alert.objective,
-            period_s=PERIOD_S / fast_forward,
+            period_s=alert.period_s if alert.period_s != PERIOD_S else PERIOD_S / fast_forward,
             threshold_s=alert.threshold_s,
         )
         for alert in alerts

@@ -167,6 +167,8 @@ class Plan(Value):
     service: str
     """The service the drill is about: that of the first injection."""
     target: str
+    namespace: str = ""
+    """Where in the target's cluster; empty in the sandbox."""
     seed: int
     fast_forward: float
     windows: tuple[WindowPair, ...]

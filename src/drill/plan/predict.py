@@ -31,6 +31,10 @@ Caused = tuple[Impact, float, float]
 """An impact, when it starts (seconds from T0), and how long it lasts (seconds)."""
 
 
+NORMAL: Mapping[str, Interval] = {}
+"""Traffic during the faults is as before."""
+
+
 class Setting(NamedTuple):
     """What is known of the SLI besides the faults: seconds as they run, ratios of 1, history's age at T0."""
 
@@ -38,6 +42,7 @@ class Setting(NamedTuple):
     history_s: float
     baseline: float
     traffic: float
+    """During the faults over before; one number, because a forecast is for one."""
 
 
 def predict_alerts(  # noqa: PLR0913 - two things to predict from, and what is known about the world by name
@@ -47,7 +52,7 @@ def predict_alerts(  # noqa: PLR0913 - two things to predict from, and what is k
     scrape_s: float,
     history_s: float,
     baseline: Mapping[str, float],
-    traffic: float = 1.0,
+    traffic: Mapping[str, Interval] = NORMAL,
     group_wait_s: float,
     group_interval_s: float,
     receivers_for: Callable[[Labels], tuple[str, ...]],
@@ -56,7 +61,8 @@ def predict_alerts(  # noqa: PLR0913 - two things to predict from, and what is k
     """Predict every alert of *alerts* whose SLO an impact touches, in the order of *alerts*.
 
     ``history_s`` is the age of the series at T0, ``baseline`` the healthy error ratio by ``sloth_id`` (0 where
-    it is not named), ``traffic`` the traffic during the faults over the normal traffic. A rule with several
+    it is not named), ``traffic`` the traffic during the faults over the normal traffic, between two bounds, by
+    ``sloth_id`` (1 where it is not named). A rule with several
     window pairs (read as several alerts with the same labels) gives one prediction: it fires with the first and
     resolves with the last of them. ``timings_for`` gives ``(group_wait, group_interval)`` of the route of a set
     of labels; without it all routes have the two given.
@@ -67,8 +73,11 @@ def predict_alerts(  # noqa: PLR0913 - two things to predict from, and what is k
         touching.setdefault(caused[0].sloth_id, []).append(caused)
     for alert in alerts:
         if alert.sloth_id in touching:
-            setting = Setting(scrape_s, history_s, baseline.get(alert.sloth_id, 0.0), traffic)
+            low, high = traffic.get(alert.sloth_id, (1.0, 1.0))
+            setting = Setting(scrape_s, history_s, baseline.get(alert.sloth_id, 0.0), low)
             made = _made(alert, touching[alert.sloth_id], setting)
+            if high != low:
+                made = _between(made, _made(alert, touching[alert.sloth_id], setting._replace(traffic=high)))
             found.setdefault(tuple(sorted(_labels(alert).items())), []).append((alert, made))
     predicted = []
     for pairs in found.values():
@@ -135,6 +144,33 @@ Made = tuple[float, float, Forecast]
 def _made(alert: BurnAlert, caused: Sequence[Caused], setting: Setting) -> Made:
     condition = alert.condition(setting.scrape_s)
     return _alone(condition, caused[0], setting) if len(caused) == 1 else _together(condition, caused, setting)
+
+
+def _between(slow: Made, fast: Made) -> Made:
+    """Bound what happens at any traffic between two: the more of it is bad, the sooner a window is full of it."""
+    start, end, said = slow
+    shift = fast[0] - start
+    firing = [_shifted(one.firing_s, by) for one, by in ((said, 0.0), (fast[2], shift)) if one.firing_s]
+    resolved = [one.resolved_s for one in (said, fast[2]) if one.resolved_s]
+    both = said.with_(
+        fires=said.fires and fast[2].fires,
+        may_fire=said.may_fire or fast[2].may_fire,
+        firing_s=_hull(firing),
+        resolved_s=_hull(resolved),
+        budget=max(said.budget, fast[2].budget),
+        over_s=max(said.over_s, fast[2].over_s),
+        why=said.why if said.fires or not fast[2].fires else f"only with more traffic: {said.why}",
+    )
+    return start, end, both
+
+
+def _shifted(interval: Interval | None, by: float) -> Interval:
+    low, high = interval or (0.0, 0.0)
+    return low + by, high + by
+
+
+def _hull(intervals: Sequence[Interval]) -> Interval | None:
+    return (min(low for low, _ in intervals), max(high for _, high in intervals)) if intervals else None
 
 
 def _alone(condition: BurnCondition, caused: Caused, setting: Setting) -> Made:

@@ -154,7 +154,9 @@ def drill(
         journal.subscribe(lambda event: _hook(event, rig, hooks))
         runner = Runner(
             plan, target, observer, journal,
-            repredict=lambda history_s, baseline: repredict(plan, rules, history_s=history_s, baseline=baseline),
+            repredict=lambda history_s, baseline, traffic: repredict(
+                plan, rules, history_s=history_s, baseline=baseline, traffic=traffic
+            ),
             abort=threading.Event(), clock=clock,
         )  # fmt: skip
         runner.start("run", "0" * 64, found, forced=True)

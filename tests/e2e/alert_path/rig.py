@@ -25,6 +25,7 @@ import requests
 
 from drill.alerting.rulefile import Group, Rule, rule_file
 from drill.core.facts import Endpoints
+from drill.observe.observer import BUDGET_LEFT
 from e2e.alert_path.shop import METRIC, Shop
 
 Json = dict[str, Any]
@@ -62,6 +63,8 @@ def good_groups() -> list[Group]:
     record += [
         Rule(record="slo:objective:ratio", expr="vector(0.99)", labels=IDS),
         Rule(record="slo:error_budget:ratio", expr="vector(1-0.99)", labels=IDS),
+        Rule(record="slo:time_period:days", expr="vector(1)", labels=IDS),
+        Rule(record=BUDGET_LEFT, expr="vector(1)", labels=IDS),
     ]
     parts = [
         f"max(slo:sli_error:ratio_rate{w}{selector} > (14.4 * 0.01)) without (sloth_window)" for w in ("5s", "10s")

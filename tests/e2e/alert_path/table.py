@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from drill.alerting.rulefile import Group, Rule
+from drill.observe.observer import BUDGET_LEFT
 from drill.verify import AlertVerdict
 from e2e.alert_path.rig import METRIC, PAGE, Json, Rig, RigSpec
 
@@ -83,6 +84,16 @@ def in_records(old: str, new: str) -> Callable[[list[Group]], list[Group]]:
 def with_alerts(*rules: Rule) -> Callable[[list[Group]], list[Group]]:
     """Add alert rules in a group of their own."""
     return lambda groups: [*groups, Group(name="more", interval_s=1, rules=rules)]
+
+
+def budget_left(remaining: float) -> Callable[[list[Group]], list[Group]]:
+    """Record what is left of the budget: as if the few seconds of the series were the whole period of a day."""
+
+    def change(groups: list[Group]) -> list[Group]:
+        rules = [r.with_(expr=f"vector({remaining})") if r.record == BUDGET_LEFT else r for r in groups[0].rules]
+        return [groups[0].with_(rules=tuple(rules)), groups[1]]
+
+    return change
 
 
 WATCHDOG = Rule(alert="Watchdog", expr="vector(1)", labels={"severity": "none"})
@@ -333,6 +344,23 @@ TABLE: dict[str, Case] = {
     "wrong alertmanager": case(
         "Prometheus sends to an address where nobody answers", V.NOT_DELIVERED, "fail", preflight="alertmanager",
         says="does not hold it", spec=RigSpec(tarpit=True, rules=with_alerts(WATCHDOG), history_s=16.0),
+    ),
+    "dropped by relabelling": case(
+        "alert relabelling drops pages", V.NOT_DELIVERED, "fail", preflight="relabelling", says="drops",
+        spec=RigSpec(prometheus=sending(
+            alert_relabel_configs=[{"action": "drop", "source_labels": ["severity"], "regex": "page"}],
+        )),
+    ),
+    "renamed by relabelling": case(
+        "alert relabelling makes a ticket of the page", {V.MISROUTED, V.NOT_DELIVERED}, "fail", preflight="routing",
+        says="to log, not to pagerduty", spec=RigSpec(prometheus=sending(
+            alert_relabel_configs=[{"source_labels": ["severity"], "regex": "page", "target_label": "severity",
+                                    "replacement": "ticket"}],
+        )),
+    ),
+    "budget spent": case(
+        "nothing is left of the day's error budget", V.ON_TIME, "pass", preflight="budget", says="spends",
+        spec=RigSpec(rules=budget_left(-20000.0), history_s=8.0),
     ),
     # ---- receivers
     "webhook answers 500": case(

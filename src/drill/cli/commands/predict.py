@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,9 @@ Examples:
   drill predict latency-spike --service checkout
   drill predict latency-spike --service checkout --real-time --history 30d
   drill predict high-error-rate --service shop --rules rules.yaml --alertmanager alertmanager.yaml
+  drill predict high-error-rate --service shop --prometheus http://localhost:9090 \\
+      --alertmanager http://localhost:9093   # the rules they have loaded
+  drill predict high-error-rate --service shop --context prod     # the same, from drill.toml
   drill predict burn --help                  # numbers only, no scenario"""
 
 EPILOG = """\b
@@ -76,7 +79,7 @@ class Subjects(click.Group):
 def command() -> None:
     """Say when alerts fire, at what price, and why not. Nothing is touched.
 
-    With a scenario: every alert its faults touch, by the rules of the sandbox or by --rules of your own
+    With a scenario: every alert its faults touch, by the rules of the sandbox, of --rules, or of servers
     (`drill predict scenario --help` has the options). With `burn`: one alert from numbers alone.
     """
 
@@ -91,15 +94,19 @@ def command() -> None:
     metavar="FILE",
     help="Your rule files (Prometheus or PrometheusRule), recordings included; windows are as in them.",
 )
+@click.option("--prometheus", metavar="URL", help="A Prometheus: its loaded rules and what it measures now count.")
 @click.option(
     "--alertmanager",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    metavar="FILE",
-    help="Your Alertmanager configuration, for receivers and group times; with --rules.",
+    "alertmanagers",
+    multiple=True,
+    metavar="FILE|URL",
+    help="Where receivers and group times come from: a configuration with --rules, every peer with --prometheus.",
 )
 @click.option("--history", "history_s", type=DURATION, help="Age of the series when the drill starts.")
 @click.option("--scrape", "scrape_s", type=DURATION, help="Scrape interval.")
-@click.option("--baseline", type=RATIO, default="0%", show_default=True, help="Share of bad requests before it.")
+@click.option(
+    "--baseline", type=RATIO, help="Share of bad requests before it; measured with --prometheus or a context."
+)
 @click.option(
     "--traffic", type=click.FloatRange(0), default=1.0, show_default=True, help="Traffic during / before it."
 )
@@ -120,16 +127,34 @@ def scenario_(scenario: str, format_: str, **options: Any) -> int:
 
     from drill.cli.console import Console
     from drill.cli.predicting import Assumptions, predict
-    from drill.core.errors import UsageError
 
-    names = ("rules", "alertmanager", "history_s", "scrape_s", "baseline", "traffic", "replicas")
-    given = Assumptions(**{name: options.pop(name) for name in names})
-    if given.alertmanager and not given.rules:
-        raise UsageError("--alertmanager goes with --rules", hint="give the rule files whose alerts it routes")
+    peers, files = _urls_and_files(options.pop("alertmanagers"), options)
+    names = ("rules", "prometheus", "history_s", "scrape_s", "baseline", "traffic", "replicas")
+    said = {name: options.pop(name) for name in names}
+    given = Assumptions(**said, alertmanagers=peers, alertmanager=files[0] if files else None)
     found = predict(scenario, settings_from(options), given)
     console = Console(machine=format_ == "json")
     console.data(json.dumps(_scenario_answer(found)) if format_ == "json" else _scenario_text(found))
     return 0
+
+
+def _urls_and_files(said: Sequence[str], options: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[Path, ...]]:
+    """Tell addresses of peers from a configuration's file. Raises UsageError where they do not fit the rest."""
+    from drill.core.errors import UsageError
+
+    urls = tuple(one for one in said if one.startswith(("http://", "https://")))
+    files = tuple(Path(one) for one in said if one not in urls)
+    if options["rules"] and options["prometheus"]:
+        raise UsageError(
+            "--rules and --prometheus exclude each other", hint="rules come from files or from a server"
+        )
+    if urls and not options["prometheus"]:
+        raise UsageError("--alertmanager URL goes with --prometheus", hint="give the Prometheus that sends to it")
+    if files and not options["rules"]:
+        raise UsageError("--alertmanager goes with --rules", hint="give the rule files whose alerts it routes")
+    if len(files) > 1:
+        raise UsageError("--rules takes one Alertmanager configuration", hint="all peers of a cluster share it")
+    return urls, files
 
 
 def _scenario_answer(found: Predicted) -> dict[str, Any]:
@@ -144,6 +169,7 @@ def _scenario_answer(found: Predicted) -> dict[str, Any]:
         "fault_s": [min(one.at_s for one in plan.injections), plan.end_s],
         "alerts": [_alert_answer(alert) for alert in all_predicted(plan)],
         "no_burn_rate_alerts": list(found.unread),
+        "notes": list(found.notes),
     }
 
 
@@ -174,7 +200,12 @@ def _scenario_text(found: Predicted) -> str:
     from drill.plan.compile import all_predicted
 
     plan = found.plan
-    lines = [f"{plan.scenario}: {plan.title}", f"  {windows_line(plan)}", ""]
+    lines = [
+        f"{plan.scenario}: {plan.title}",
+        f"  {windows_line(plan)}",
+        *(f"  {note}" for note in found.notes),
+        "",
+    ]
     alerts = all_predicted(plan)
     for alert in alerts:
         about = f"{alert.labels.get('alertname', '')} ({alert.sloth_id} {alert.severity})".replace(" )", ")")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from drill.core.errors import DrillError
 from drill.core.labels import matches
 from drill.core.observations import RecordingRule, RuleStatus
-from drill.core.ports import AlertObserver, Target
+from drill.core.ports import AlertObserver, Foreseeing, Target
 from drill.engine.preflight import alertmanager, measured, rules, series
 from drill.engine.preflight.findings import Findings, block, info, warn
 from drill.engine.preflight.powers import PathObserver
@@ -55,6 +55,7 @@ def preflight(
     findings.extend(_clock(clock_skew_s))
     if target is not None:
         findings.extend(_look("target", lambda: _target(plan, target)))
+        findings.extend(_look("permissions", lambda: _hindrances(plan, target)))
     return Preflight(
         findings=findings.all(),
         rules=tuple(rule for rule in loaded if any(matches(a.match, rules.labels_of(rule)) for a in plan.expected)),
@@ -81,6 +82,9 @@ def _in_prometheus(
     if isinstance(observer, Measuring):
         measuring: Measuring = observer
         yield from _look("history", lambda: measured.history(plan, measuring))
+    if isinstance(observer, PathObserver):
+        budgets: PathObserver = observer
+        yield from _look("budget", lambda: measured.budget(plan, budgets))
 
 
 def _on_the_way(plan: Plan, observer: PathObserver, now: float, started_at: float) -> Iterable[Finding]:
@@ -103,6 +107,14 @@ def _clock(skew_s: float) -> Iterable[Finding]:
     if abs(skew_s) > SKEW_S:
         text = f"Prometheus's clock differs from this machine's by {skew_s:.1f} s"
         yield warn("clock", f"{text}; all times are corrected by that", "synchronise the clocks")
+
+
+def _hindrances(plan: Plan, target: Target) -> Iterable[Finding]:
+    if isinstance(target, Foreseeing):
+        steps = [step for injection in plan.injections for step in injection.steps]
+        actions = [action for step in steps for action in (step.action, step.undo)]
+        for one in target.hindrances(actions):
+            yield (block if one.level == "block" else warn)(one.check, one.text, one.fix)
 
 
 def _target(plan: Plan, target: Target) -> Iterable[Finding]:

@@ -8,7 +8,9 @@ from drill.core.labels import render
 from drill.core.observations import SliSample
 from drill.core.units import format_duration, format_ratio
 from drill.engine.preflight.findings import block, info, warn
+from drill.engine.preflight.powers import PathObserver
 from drill.engine.watch import Measuring
+from drill.plan.compile import PERIOD_S, all_predicted
 from drill.plan.model import ExpectedAlert, Finding, Plan, PredictedAlert
 
 
@@ -56,6 +58,32 @@ def threshold(plan: Plan, predicted: PredictedAlert) -> float | None:
     """The error ratio above which an alert fires (F·b), None for an SLO the plan does not know."""
     slo = next((slo for slo in plan.slos if slo.sloth_id == predicted.sloth_id), None)
     return predicted.factor * (1 - slo.objective) if slo and predicted.factor else None
+
+
+def budget(plan: Plan, observer: PathObserver) -> Iterator[Finding]:
+    """Compare what the faults will spend of each SLO's error budget with what is left of it. Raises Unavailable."""
+    spends: dict[str, float] = {}
+    for alert in all_predicted(plan):
+        if alert.sloth_id and (alert.fires or alert.may_fire):
+            spends[alert.sloth_id] = max(spends.get(alert.sloth_id, 0.0), alert.budget)
+    periods = {slo.sloth_id: slo.period_s for slo in plan.slos}
+    for sloth_id, spend in sorted(spends.items()):
+        left = observer.budget_left(sloth_id, periods.get(sloth_id, PERIOD_S))
+        if left is None:
+            text = (
+                f"nobody records what is left of {sloth_id}'s error budget; this drill spends {_share(spend)} of it"
+            )
+            yield info("budget", text, "record it (slo:period_error_budget_remaining:ratio), as Sloth's rules do")
+        elif spend > left:
+            there = f"{_share(left)} is left" if left > 0 else "none is left"
+            text = f"this drill spends {_share(spend)} of {sloth_id}'s error budget, and {there}"
+            yield block(
+                "budget", text, "wait until the budget has recovered, shorten the fault, or use the sandbox"
+            )
+
+
+def _share(ratio: float) -> str:
+    return format_ratio(round(ratio, 4))
 
 
 def history(plan: Plan, observer: Measuring) -> Iterator[Finding]:

@@ -37,6 +37,9 @@ class PathObserver(Protocol):
     def outgoing(self) -> Outgoing:
         """What it does to the labels of every alert it sends."""
 
+    def budget_left(self, sloth_id: str, period_s: float) -> float | None:
+        """The share of an SLO's error budget that is left, 1 or less; None where no rule records it."""
+
     def count(self, selector: str) -> int:
         """How many series a selector has now."""
 

@@ -17,8 +17,6 @@ from drill.engine.preflight.powers import PathObserver
 from drill.engine.preflight.rules import rules_for
 from drill.plan.model import Finding, Plan
 
-_OPS = {"Equal": "=", "NotEqual": "!=", "Re": "=~", "NotRe": "!~"}
-"""By the parser's names of its operators, which are no dictionary keys themselves."""
 _BORN_WITH_ERRORS = ("code", "status", "status_code", "http_status", "result", "outcome", "grpc_code", "error")
 """Labels by which counters tell failures: a value that no request had yet has no series unless it is made."""
 _SHOWN = 6
@@ -71,7 +69,7 @@ class _Walk:
         """Yield what is empty and what to do, once for each cause."""
         seen: set[tuple[str, str]] = set()
         for selector in promql.selectors(_parsed(query)):
-            if self._count(_text(selector)) > 0:
+            if self._count(promql.text(selector)) > 0:
                 continue
             for found in self._why(selector, depth):
                 if found not in seen:
@@ -98,7 +96,7 @@ class _Walk:
             yield text, "is there traffic? A ratio guarded by `total > 0` has no value without it"
 
     def _leaf(self, selector: Any) -> tuple[str, str]:
-        shown, name = _text(selector), selector.name or ""
+        shown, name = promql.text(selector), selector.name or ""
         if self._count(f"last_over_time({shown}[{_GONE_S}s])") > 0:
             return f"the series of `{shown}` ended", "look at its scrape: the target is gone or was relabelled"
         if not name or self._count(name) == 0:
@@ -111,12 +109,12 @@ class _Walk:
         """Name the one matcher without which the selector finds something."""
         matchers = list(selector.matchers.matchers)
         for wrong in sorted(matchers, key=lambda matcher: matcher.name in _BORN_WITH_ERRORS):
-            rest = _render(name, [matcher for matcher in matchers if matcher is not wrong])
+            rest = promql.render(name, [matcher for matcher in matchers if matcher is not wrong])
             if self._count(rest) == 0:
                 continue
             there = ", ".join(self._observer.label_values(rest, wrong.name)[:_SHOWN]) or "no value"
-            said = f'`{wrong.name}{_op(wrong)}"{wrong.value}"` matches nothing in `{shown}`: there is {there}'
-            return said, _fix(wrong.name)
+            matcher = f'{wrong.name}{promql.operator_of(wrong)}"{wrong.value}"'
+            return f"`{matcher}` matches nothing in `{shown}`: there is {there}", _fix(wrong.name)
         return f"`{shown}` selects no series: no series has all of these labels", "correct the selector"
 
 
@@ -158,21 +156,3 @@ def _parsed(query: str) -> Any:
         return promql.parse(query)
     except ValueError:
         return None
-
-
-def _text(selector: Any) -> str:
-    return _render(selector.name or "", list(selector.matchers.matchers))
-
-
-def _render(name: str, matchers: Sequence[Any]) -> str:
-    inside = ", ".join(f"{one.name}{_op(one)}{_quoted(one.value)}" for one in matchers)
-    return f"{name}{{{inside}}}" if inside or not name else name
-
-
-def _op(matcher: Any) -> str:
-    return _OPS[str(matcher.op).rpartition(".")[2]]
-
-
-def _quoted(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'

@@ -72,6 +72,16 @@ def await_replica(view: ServiceView, action: AwaitReplica, starts_before: int | 
     return at
 
 
+def await_all(view: ServiceView, within_s: float) -> float:
+    """Wait until the service has as many serving pods as its workload wants, or at least one without a workload."""
+    workload = view.seen_workload()
+    wanted = workload.spec.replicas if workload is not None else 1
+    at = view.await_pods(lambda pods: sum(pod.ready for pod in pods.values()) >= wanted, within_s, grow=True)
+    if at is None:
+        raise ActionFailed(f"{view.name} has {view.ready()} of {wanted} serving pods after {within_s:g} s")
+    return at
+
+
 def _why_not(view: ServiceView, replica: str) -> str:
     pod = view.pods().get(replica)
     if pod is None:
@@ -176,14 +186,14 @@ def cordon(view: ServiceView, action: CordonNode, run_id: str) -> float:
     ours = marks.CORDONED_BY in node.metadata.annotations
     if action.back:
         if ours:
-            view.api.patch(paths.node(action.node), _cordon_patch(False, None))
+            view.api.patch(paths.node(action.node), cordon_patch(False, None))
         return _await_rollout(view, view.workload, action.within_s) if view.workload else time.time()
     if node.spec.unschedulable and not ours:
         raise ActionFailed(
             f"node {action.node} is cordoned already, by somebody else",
             hint="uncordon it, or choose other replicas",
         )
-    view.api.patch(paths.node(action.node), _cordon_patch(True, run_id))
+    view.api.patch(paths.node(action.node), cordon_patch(True, run_id))
     at = time.time()
     if action.drain:
         for pod in view.pods(0).values():
@@ -192,7 +202,8 @@ def cordon(view: ServiceView, action: CordonNode, run_id: str) -> float:
     return at
 
 
-def _cordon_patch(unschedulable: bool, run_id: str | None) -> dict[str, Any]:
+def cordon_patch(unschedulable: bool, run_id: str | None) -> dict[str, Any]:
+    """Return the merge patch that cordons a node for a run, or takes both away."""
     return {
         "metadata": {"annotations": {marks.CORDONED_BY: run_id}},
         "spec": {"unschedulable": True if unschedulable else None},

@@ -22,10 +22,12 @@ from drill.core.actions import (
 )
 from drill.core.errors import ActionFailed, DrillError, Unavailable, UsageError
 from drill.core.facts import Endpoints, Facts
+from drill.core.ports import Hindrance
 from drill.core.probes import Measurement, Probe
 from drill.target.kubernetes import acts, discovery, intents, objects, paths
 from drill.target.kubernetes.api import Api
 from drill.target.kubernetes.failures import NotThere
+from drill.target.kubernetes.foresee import ahead_of, hindrances
 from drill.target.kubernetes.planned import Timing, facts_of
 from drill.target.kubernetes.ports import NodeAgents
 from drill.target.kubernetes.reading import measure_by_api
@@ -158,6 +160,13 @@ class KubernetesTarget:
             nodes.add(self._view_of(replica).pod(replica).spec.node_name)
         if nodes:
             self.agents.prepare(sorted(nodes))
+
+    def hindrances(self, actions: Sequence[AnyAction]) -> Sequence[Hindrance]:
+        """What is in the way: rights, budgets, autoscalers, rollouts, nodes. Raises Unavailable."""
+        world = discovery.look(self.api, self.namespace)
+        with self._lock:
+            pods = {name: pod for some in self._see(world).values() for name, pod in some.items()}
+        return tuple(hindrances(ahead_of(self.api, world, actions, pods)))
 
     def _intend(self, action: AnyAction) -> None:
         """Write the intent of the action's injection, once, before its first deed. Raises ActionFailed."""

@@ -71,11 +71,16 @@ class ServiceView:
         listed = self.api.list(paths.all_of("Pod", self.namespace), objects.Pod, labels=self._selector)
         return sum(pod.ready for pod in listed.items)
 
-    def await_pods(self, holds: Callable[[Mapping[str, objects.Pod]], bool], within_s: float) -> float | None:
-        """Watch the pods until *holds* says yes of those at their places; return when, None when time is over."""
+    def await_pods(
+        self, holds: Callable[[Mapping[str, objects.Pod]], bool], within_s: float, *, grow: bool = False
+    ) -> float | None:
+        """Watch the pods until *holds* says yes of those at their places; return when, None when time is over.
+
+        With *grow* every pod counts, also one that takes nobody's place.
+        """
         path = paths.all_of("Pod", self.namespace)
         for here in follow(self.api, path, objects.Pod, within_s, labels=self._selector):
-            if holds(self.slots.see(list(here.values()))):
+            if holds(self.slots.see(list(here.values()), grow=grow)):
                 return time.time()
         return None
 
