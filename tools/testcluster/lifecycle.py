@@ -76,9 +76,8 @@ def load_drill(cluster: Cluster, tag: str, steps: Steps) -> None:
         return
     for ref, dockerfile in images.dockerfiles(tag or images.version()).items():
         with steps.step(f"Image {ref}"):
-            cluster.engine.docker(
-                "build", "--quiet", "--tag", ref, "--file", str(dockerfile), str(images.REPOSITORY), timeout=_BUILD_S
-            )
+            words = ["--quiet", "--tag", ref, "--file", str(dockerfile), str(images.REPOSITORY)]
+            cluster.engine.docker("build", *words, timeout=_BUILD_S)
             cluster.kind("load", "docker-image", ref, timeout=_BUILD_S)
 
 
@@ -133,6 +132,7 @@ def up(options: Options, steps: Steps) -> Cluster:
     if options.netem_node:
         uml.boot(cluster, image, parts.debian, steps)
     kind.create(cluster, image.ref, steps)
+    engine.favour()
     if options.netem_node:
         uml.join(cluster, steps)
     return _finish(cluster, options, steps)

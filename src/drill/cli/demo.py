@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drill.cli.alertpath import alert_path
+from drill.cli.cluster import where
 from drill.cli.console import Console
+from drill.cli.settings import RunSettings
 from drill.core.errors import UsageError
 from drill.target.demo import deploy, layout
 from drill.target.demo.spec import DemoSpec, sink_url
-from drill.target.kubernetes.access import Access
 from drill.target.kubernetes.api import Api
 from drill.target.sandbox.topology import BY_NAME
 
@@ -68,9 +69,9 @@ def node_selectors(texts: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
     return {name: labels for name, labels in found.items() if labels}
 
 
-def put(chosen: Chosen, access: Access, console: Console) -> None:
+def put(chosen: Chosen, context: str, console: Console) -> None:
     """Deploy, and say what there is now. Raises DrillError."""
-    spec, api = chosen.spec(), Api(access)
+    spec, api = chosen.spec(), _api(context)
     try:
         took = deploy.deploy(api, spec, console.say)
     finally:
@@ -80,17 +81,23 @@ def put(chosen: Chosen, access: Access, console: Console) -> None:
         f" {took.samples_s:.0f} s, fast-forward {chosen.fast_forward:g}",
         "green",
     )
-    console.say(f"  try: drill run latency-spike --service checkout --context {access.context}")
+    console.say(
+        f"  try: drill run latency-spike --service checkout --context {context} --namespace {chosen.namespace}"
+    )
 
 
-def take_away(chosen: Chosen, access: Access, console: Console) -> None:
+def take_away(chosen: Chosen, context: str, console: Console) -> None:
     """Remove, and say so. Raises DrillError."""
-    api = Api(access)
+    api = _api(context)
     try:
         there = deploy.remove(api, chosen.spec(), console.say)
     finally:
         api.close()
     console.say("the demo is gone, nothing of it is left" if there else "there was no demo")
+
+
+def _api(context: str) -> Api:
+    return Api(where(RunSettings(target=context)).access)
 
 
 def files(chosen: Chosen) -> Mapping[str, str]:
