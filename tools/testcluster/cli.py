@@ -82,11 +82,11 @@ def _dispatch(arguments: argparse.Namespace, steps: Steps) -> None:
 
 
 def _images(arguments: argparse.Namespace, steps: Steps) -> None:
-    wanted = lifecycle.drill_images(arguments.tag, steps)
     if arguments.load:
-        lifecycle.load_new(lifecycle.find(Options(name=arguments.name), Steps(quiet=True)), wanted, steps)
+        cluster = lifecycle.find(Options(name=arguments.name), Steps(quiet=True))
+        lifecycle.load_drill(cluster, arguments.tag, steps)
         return
-    for image in wanted:
+    for image in lifecycle.drill_images(arguments.tag, steps):
         print(f"{image.ref} {images.whole(lifecycle.cache(), image, steps)}")
 
 
