@@ -253,7 +253,7 @@ class FakeWiring:
         code = self.exit_codes.pop(0) if self.exit_codes else report.exit_code
         return RunResult(run_dir, report, code)
 
-    def recover(self, out: Path, run_dir: Path | None) -> RecoverResult:
+    def recover(self, out: Path, run_dir: Path | None, allow_activities: bool = False) -> RecoverResult:
         return self.recovered
 
     def abort(self, clear: bool) -> AbortResult:

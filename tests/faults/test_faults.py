@@ -17,6 +17,8 @@ from drill.core.actions import (
     PacketFault,
     PauseFault,
     describe,
+    is_deed,
+    place_of,
     undo_of,
 )
 from drill.faults.base import Outcome, Site
@@ -114,7 +116,9 @@ def test_every_action_has_an_undo_that_touches_nothing_and_every_effect_a_bound(
             assert undo_of(action).touches() == frozenset()
             assert undo_of(undo_of(action)) == undo_of(action)
             assert action.touches()
-            assert describe(action).startswith("checkout-0: ")
+            assert describe(action).startswith(f"{place_of(action)}: ")
+            assert is_deed(action)
+            assert not is_deed(undo_of(action))
         effect = fault.effect(params, backend.name, site())
         assert effect.low <= effect.expected <= effect.high
         outcome = fault.outcome(params, backend.name, site())

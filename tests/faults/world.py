@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drill.core.facts import Ability, Facts, Replica, Service
+from drill.core.facts import Ability, Facts, Replica, Service, Workload
 
 CALLS = {"checkout": ("payment", "cart", "catalog")}
 TIERS = {"checkout": 1, "payment": 1, "catalog": 2, "cart": 2, "recommendations": 3}
@@ -13,6 +13,9 @@ def service(name: str, number: int, replicas: int = 3) -> Service:
         name=name,
         tier=TIERS[name],
         calls=CALLS.get(name, ()),
+        workload=Workload(
+            name=f"Deployment/{name}", replicas=replicas, container="app", image="demo:1", readiness="null"
+        ),
         replicas=tuple(
             Replica(
                 name=f"{name}-{index}",
@@ -22,6 +25,7 @@ def service(name: str, number: int, replicas: int = 3) -> Service:
                 cpu_limit=0.2,
                 memory_limit_bytes=64 * 2**20,
                 data_path=f"/data/{name}-{index}",
+                node="drill-netem" if index == 2 else "drill-control-plane",
             )
             for index in range(replicas)
         ),

@@ -11,7 +11,7 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -19,6 +19,7 @@ from typing import IO
 _WHEN = 1767225600  # 2026-01-01T00:00:00Z, for every file
 _CREATED = "2026-01-01T00:00:00Z"
 _CHUNK = 1 << 20
+_OCI = "application/vnd.oci.image"
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -90,10 +91,41 @@ def write(out: Path, images: Iterable[Image]) -> None:
             for each in image.layers:
                 if each.digest not in stored:
                     stored.add(each.digest)
-                    _put_layer(tar, each)
+                    _put_layer(tar, each, _layer_name(each))
             layers = [_layer_name(each) for each in image.layers]
             manifest.append({"Config": name, "RepoTags": [image.ref], "Layers": layers})
         _put(tar, "manifest.json", json.dumps(manifest).encode())
+
+
+def write_part(out: Path, image: Image, without: Collection[str]) -> None:
+    """Write *image* for a containerd that has the layers with the digests *without* already: they are left out.
+
+    Format: OCI Image Layout v1.0, whose blobs may be absent where the reader has them.
+    """
+    config = json.dumps(_config(image), sort_keys=True).encode()
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": f"{_OCI}.manifest.v1+json",
+        "config": _described(f"{_OCI}.config.v1+json", hashlib.sha256(config).hexdigest(), len(config)),
+        "layers": [
+            _described(f"{_OCI}.layer.v1.tar", each.digest, each.tar.stat().st_size) for each in image.layers
+        ],
+    }
+    body = json.dumps(manifest, sort_keys=True).encode()
+    entry = _described(str(manifest["mediaType"]), hashlib.sha256(body).hexdigest(), len(body))
+    named = {**entry, "annotations": {"io.containerd.image.name": image.ref}}
+    with tarfile.open(out, "w", format=tarfile.GNU_FORMAT) as tar:
+        _put(tar, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+        _put(tar, "index.json", json.dumps({"schemaVersion": 2, "manifests": [named]}).encode())
+        for content in (config, body):
+            _put(tar, f"blobs/sha256/{hashlib.sha256(content).hexdigest()}", content)
+        for each in image.layers:
+            if each.digest not in without:
+                _put_layer(tar, each, f"blobs/sha256/{each.digest}")
+
+
+def _described(media_type: str, digest: str, size: int) -> dict[str, object]:
+    return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": size}
 
 
 def _config(image: Image) -> dict[str, object]:
@@ -118,8 +150,8 @@ def _put(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     tar.addfile(info, io.BytesIO(content))
 
 
-def _put_layer(tar: tarfile.TarFile, each: Layer) -> None:
-    info = tarfile.TarInfo(_layer_name(each))
+def _put_layer(tar: tarfile.TarFile, each: Layer, name: str) -> None:
+    info = tarfile.TarInfo(name)
     info.size, info.mtime = each.tar.stat().st_size, _WHEN
     with each.tar.open("rb") as file:
         tar.addfile(info, file)

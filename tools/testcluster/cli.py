@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from testcluster import lifecycle, smoke, status, uml
+from testcluster import images, lifecycle, smoke, status, uml
 from testcluster.lifecycle import Options
 from testcluster.steps import Failed, Missing, Steps
 
@@ -41,6 +41,9 @@ def parser() -> argparse.ArgumentParser:
         "node-exec", parents=[named], help="run a shell line on the user-mode-linux worker"
     )
     execute.add_argument("script")
+    built = commands.add_parser("images", parents=[named], help="build drill's images; print their archives")
+    built.add_argument("--tag", default="", help="tag of drill's image [default: drill's version]")
+    built.add_argument("--load", action="store_true", help="load what is new into the running cluster instead")
     commands.add_parser("build", help="build everything into the cache, start nothing")
     commands.add_parser("tools", help="build Prometheus, promtool, Alertmanager, amtool; print where they are")
     commands.add_parser("sloth", help="build Sloth, the SLO generator; print where it is")
@@ -71,12 +74,23 @@ def _dispatch(arguments: argparse.Namespace, steps: Steps) -> None:
             print(f"DRILL_SLOTH={lifecycle.sloth(steps)}")
         case "build":
             print(lifecycle.build(steps)[1].archive)
+        case "images":
+            _images(arguments, steps)
         case "up":
             print(lifecycle.up(_options(arguments), steps).kubeconfig)
         case "down":
             lifecycle.down(Options(name=arguments.name), steps)
         case _:
             _on_running(arguments, steps)
+
+
+def _images(arguments: argparse.Namespace, steps: Steps) -> None:
+    if arguments.load:
+        cluster = lifecycle.find(Options(name=arguments.name), Steps(quiet=True))
+        lifecycle.load_drill(cluster, arguments.tag, steps)
+        return
+    for image in lifecycle.drill_images(arguments.tag, steps):
+        print(f"{image.ref} {images.whole(lifecycle.cache(), image, steps)}")
 
 
 def _on_running(arguments: argparse.Namespace, steps: Steps) -> None:

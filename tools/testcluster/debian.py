@@ -16,7 +16,7 @@ from testcluster.steps import Failed, Missing, Steps, run
 # docker.io without what the host gets from elsewhere; the libraries that its programs need and a bare Debian lacks
 ENGINE = (
     "docker.io", "tini", "containerd", "runc", "libdevmapper1.02.1", "libseccomp2", "mmdebstrap", "kmod",
-    "libkmod2", "user-mode-linux",
+    "libkmod2", "user-mode-linux", "e2fsprogs", "libext2fs2", "libcom-err2",
 )  # fmt: skip
 _DOWNLOAD_S = 600.0
 

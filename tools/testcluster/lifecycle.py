@@ -8,15 +8,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from testcluster import debian, engine, gobuild, kind, nodeimage, uml
+from testcluster import archive, debian, engine, gobuild, images, kind, nodeimage, uml
+from testcluster.archive import Image
 from testcluster.cache import Cache, user_cache
 from testcluster.kind import Cluster
 from testcluster.nodeimage import NodeImage, Parts
 from testcluster.steps import Failed, Missing, Steps
 
+_BUILD_S = 1800.0
 _RECORD = engine.STATE / "programs.json"
 
 
@@ -63,6 +67,53 @@ def build(steps: Steps) -> tuple[Parts, NodeImage]:
     return parts, nodeimage.obtain(cache(), parts, steps)
 
 
+def drill_images(tag: str, steps: Steps) -> list[Image]:
+    """drill's own images, their layers made if need be; *tag* empty: drill's version."""
+    unpacked = debian.obtain(cache(), steps)
+    servers = Cache(user_cache() / "tools")
+    return images.obtain(cache(), servers, Parts({}, unpacked), tag or images.version(), steps)
+
+
+def load_drill(cluster: Cluster, tag: str, steps: Steps) -> None:
+    """Build drill's images and load what the cluster lacks of them; by Docker where one runs."""
+    if cluster.engine.private:
+        load_new(cluster, drill_images(tag, steps), steps)
+        return
+    for ref, dockerfile in images.dockerfiles(tag or images.version()).items():
+        with steps.step(f"Image {ref}"):
+            words = ["--quiet", "--tag", ref, "--file", str(dockerfile), str(images.REPOSITORY)]
+            cluster.engine.docker("build", *words, timeout=_BUILD_S)
+            cluster.kind("load", "docker-image", ref, timeout=_BUILD_S)
+
+
+def load_new(cluster: Cluster, wanted: Sequence[Image], steps: Steps) -> None:
+    """Load what the cluster lacks of the images: nothing, the layers that are new, or all."""
+    record = cluster.state / "images.json"
+    loaded = json.loads(record.read_text()) if record.exists() else {}
+    for image in wanted:
+        if loaded.get(image.ref) == images.digests(image):
+            steps.say(f"  {image.ref} is loaded")
+            continue
+        there = {digest for layers in loaded.values() for digest in layers}
+        if not (there & {*images.digests(image)} and _load_new_layers(cluster, image, there, steps)):
+            load(cluster, images.whole(cache(), image, steps), steps)
+        loaded[image.ref] = images.digests(image)
+        record.write_text(json.dumps(loaded))
+
+
+def _load_new_layers(cluster: Cluster, image: Image, there: set[str], steps: Steps) -> bool:
+    """Whether the nodes took *image* without the layers that they have; they may have lost one."""
+    with tempfile.TemporaryDirectory(dir=user_cache()) as folder:
+        part = Path(folder) / "new-layers.tar"
+        archive.write_part(part, image, there)
+        try:
+            load(cluster, part, steps)
+        except Failed as error:
+            steps.say(f"  a node wants all of {image.ref}: {str(error).splitlines()[-1].strip()}")
+            return False
+    return True
+
+
 def smoke_archive(steps: Steps) -> Path:
     """The image archive of the smoke test."""
     return build(steps)[1].smoke
@@ -86,6 +137,7 @@ def up(options: Options, steps: Steps) -> Cluster:
     if options.netem_node:
         uml.boot(cluster, image, parts.debian, steps)
     kind.create(cluster, image.ref, steps)
+    engine.favour()
     if options.netem_node:
         uml.join(cluster, steps)
     return _finish(cluster, options, steps)
@@ -128,15 +180,15 @@ def find(options: Options, steps: Steps) -> Cluster:
     return cluster
 
 
-def load(cluster: Cluster, archive: Path, steps: Steps) -> None:
+def load(cluster: Cluster, file: Path, steps: Steps) -> None:
     """Load an image archive into every node."""
-    if not archive.is_file():
-        raise Failed(f"there is no image archive {archive}")
-    with steps.step(f"Load {archive.name} into kind's nodes"):
-        kind.load(cluster, archive)
+    if not file.is_file():
+        raise Failed(f"there is no image archive {file}")
+    with steps.step(f"Load {file.name} into kind's nodes"):
+        kind.load(cluster, file)
     if uml.pid(cluster) is not None:
-        with steps.step(f"Load {archive.name} into {uml.node_name(cluster)}"):
-            uml.load(cluster, archive)
+        with steps.step(f"Load {file.name} into {uml.node_name(cluster)}"):
+            uml.load(cluster, file)
 
 
 def _up_on_running(existing: engine.Engine, options: Options, steps: Steps) -> Cluster:

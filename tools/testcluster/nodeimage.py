@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,7 +84,7 @@ class Parts:
 
 def obtain(cache: Cache, parts: Parts, steps: Steps) -> NodeImage:
     """Return the node image, put together if need be."""
-    rootfs = _rootfs(cache, parts, steps)
+    rootfs = _node_rootfs(cache, parts, steps)
     key = key_of(
         HERE / "node", HERE / "uml", HERE / "nodeimage.py", rootfs.name, [p.name for p in parts.programs.values()]
     )
@@ -95,23 +95,36 @@ def obtain(cache: Cache, parts: Parts, steps: Steps) -> NodeImage:
     return NodeImage(ref, rootfs, place / "tree", place / "node.tar", place / "smoke.tar")
 
 
-def _rootfs(cache: Cache, parts: Parts, steps: Steps) -> Path:
-    key = key_of(SUITE, PACKAGES, _LEFT_OUT, _EMPTIED, HERE / "uml" / "boot")
-    with steps.step(f"Debian {SUITE} for the nodes ({len(PACKAGES)} packages)") as step:
-        place, built = cache.obtain(f"rootfs-{SUITE}", key, lambda out: _bootstrap(out, parts))
+def rootfs(cache: Cache, parts: Parts, packages: Sequence[str], steps: Steps) -> Path:
+    """Return a folder with Debian's minimal system and *packages*, configured."""
+    key = key_of(SUITE, packages, _LEFT_OUT, _EMPTIED)
+    with steps.step(f"Debian {SUITE} with {len(packages)} packages") as step:
+        place, built = cache.obtain(f"rootfs-{SUITE}", key, lambda out: _bootstrap(out, packages, parts))
         step.outcome = f"made in {place}" if built else "in the cache"
     return place
 
 
-def _bootstrap(out: Path, parts: Parts) -> None:
+def _node_rootfs(cache: Cache, parts: Parts, steps: Steps) -> Path:
+    key = key_of(SUITE, PACKAGES, _LEFT_OUT, _EMPTIED, HERE / "uml" / "boot")
+    with steps.step(f"Debian {SUITE} for the nodes ({len(PACKAGES)} packages)") as step:
+        place, built = cache.obtain(f"rootfs-{SUITE}", key, lambda out: _bootstrap_node(out, parts))
+        step.outcome = f"made in {place}" if built else "in the cache"
+    return place
+
+
+def _bootstrap_node(out: Path, parts: Parts) -> None:
+    _bootstrap(out, PACKAGES, parts)
+    (out / "etc/machine-id").unlink(missing_ok=True)
+    trees.install(HERE / "uml" / "boot", out / "sbin/uml-boot")
+
+
+def _bootstrap(out: Path, packages: Sequence[str], parts: Parts) -> None:
     excluded = [f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT]
-    command = ["mmdebstrap", "--mode=root", "--variant=apt", f"--include={','.join(PACKAGES)}", *excluded]
+    command = ["mmdebstrap", "--mode=root", "--variant=apt", f"--include={','.join(packages)}", *excluded]
     run([*command, SUITE, out], env=debian.environment(parts.debian), timeout=_BOOTSTRAP_S)
     for folder in _EMPTIED:
         shutil.rmtree(out / folder, ignore_errors=True)
         (out / folder).mkdir(parents=True)
-    (out / "etc/machine-id").unlink(missing_ok=True)
-    trees.install(HERE / "uml" / "boot", out / "sbin/uml-boot")
 
 
 def _assemble(out: Path, ref: str, rootfs: Path, parts: Parts) -> None:

@@ -42,6 +42,8 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Set up": {
         "doctor": "What is missing on this machine and how to get it.",
         "sandbox": "Keep a sandbox running to look around in.",
+        "k8s": "Set drill up in a Kubernetes cluster, with the fewest rights.",
+        "demo": "The demo shop in a Kubernetes cluster of yours.",
         "slo": "Rules, routes and dashboards from SLO files.",
         "export": "A scenario as an experiment for Chaos Toolkit.",
         "import": "A scenario made of a Chaos Toolkit experiment.",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from drill.cli.console import Console, quiet_libraries
 from drill.cli.interrupt import AbortOnSignal, undo_within_s
-from drill.cli.outcome import COLUMNS, Outcome, result_lines
+from drill.cli.outcome import COLUMNS, Outcome, recover_command, result_lines
 from drill.cli.plan_text import finding_lines, windows_line
 from drill.cli.settings import CompiledPlan, RunSettings, Wiring
 from drill.cli.view import View
@@ -123,7 +123,8 @@ def _run_one(job: Job, console: Console, wiring: Wiring) -> Outcome:
     for index, line in enumerate(result_lines(result.json(), result.run_dir)):
         console.say(line, _verdict_style(line) if index == 0 else "")
     if result.exit_code == ExitCode.UNDO_INCOMPLETE:
-        console.warn(f"\nUNDO INCOMPLETE: a fault may still be in place. Run: drill recover {result.run_dir}")
+        command = recover_command(plan, result.run_dir)
+        console.warn(f"\nUNDO INCOMPLETE: a fault may still be in place. Run: {command}")
     return Outcome(plan.scenario, plan.service, result=result)
 
 

@@ -16,6 +16,7 @@ from drill.cli.settings import DEFAULT_FAST_FORWARD, DEFAULT_OUT, RunSettings
 from drill.core.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
+AS_HELP = "Act as system:serviceaccount:NAMESPACE:NAME of the cluster, with its rights."
 
 
 def complete_scenarios(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[Any]:
@@ -122,6 +123,24 @@ def format_option(*formats: str) -> Callable[[F], F]:
     )
 
 
+def cluster_options(function: F) -> F:
+    """``--context``, ``--namespace`` and ``--as``, for commands that act on a cluster only when one is named."""
+    options = (
+        click.option(
+            "--context",
+            metavar="NAME",
+            default="",
+            shell_complete=complete_targets,
+            help="The cluster it is about.",
+        ),
+        click.option("--namespace", metavar="NS", default="", help="Only this namespace of the cluster."),
+        click.option("--as", "as_user", metavar="ACCOUNT", default="", help=AS_HELP),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 def plan_options(function: F) -> F:
     """The options that decide what the plan is: service, parameters, target, seed, time."""
     options = (
@@ -140,6 +159,14 @@ def plan_options(function: F) -> F:
             metavar="NAME",
             shell_complete=complete_targets,
             help="Where it runs: a context of drill.toml; sandbox:NAME is one that was kept.",
+        ),
+        click.option("--namespace", metavar="NS", default="", help="The cluster's namespace with the service."),
+        click.option(
+            "--as",
+            "as_user",
+            metavar="ACCOUNT",
+            default="",
+            help=AS_HELP,
         ),
         click.option(
             "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of all random choices."
@@ -164,6 +191,8 @@ def settings_from(options: Mapping[str, Any]) -> RunSettings:
     return RunSettings(
         sets=parse_sets(options.get("sets", ()), options.get("service")),
         target=options["target"],
+        namespace=options.get("namespace", ""),
+        as_user=options.get("as_user", ""),
         out=options.get("out", DEFAULT_OUT),
         seed=options["seed"],
         fast_forward=1.0 if options["real_time"] else options["fast_forward"],

@@ -9,8 +9,16 @@ from typing import Any
 
 from drill.cli.settings import RunResult
 from drill.core.errors import DrillError
+from drill.plan.model import Plan
 
 COLUMNS = ("scenario", "service", "verdict", "took", "headline")
+
+
+def recover_command(plan: Plan, run_dir: Path) -> str:
+    """Return what a person types to undo what the run of *plan* in *run_dir* left."""
+    if plan.namespace:
+        return f"drill recover --all --context {plan.target} --namespace {plan.namespace}"
+    return f"drill recover {run_dir}"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,11 @@ WIDTH = 60
 LABEL = 36
 """Columns its labels may take at most."""
 MARKS = {"info": "·", "warn": "!", "block": "✗"}
+WAYS = {
+    "api": "through the API",
+    "helper": "by a helper pod on the node",
+    "ephemeral": "by an ephemeral container in the pod",
+}
 SEVERITIES = {"page": 0, "ticket": 1, "log": 2}
 
 
@@ -48,10 +53,11 @@ def windows_line(plan: Plan) -> str:
 
 
 def _head(plan: Plan) -> str:
+    namespace = f", namespace {plan.namespace}" if plan.namespace else ""
     values = " ".join(f"{name}={value}" for name, value in plan.parameters.items())
     lines = [
         f"{plan.scenario}: {plan.title}" if plan.title else plan.scenario,
-        f"  target {plan.target}, seed {plan.seed}" + (f", {values}" if values else ""),
+        f"  target {plan.target}{namespace}, seed {plan.seed}" + (f", {values}" if values else ""),
         f"  {windows_line(plan)}",
         f"  hypothesis: {' '.join(plan.hypothesis.split())}",
     ]
@@ -67,7 +73,9 @@ def _actions(plan: Plan) -> Sequence[str]:
     for one in plan.injections:
         when = f"{_at(one.at_s)} for {format_duration(one.for_s)}"
         why = f": {one.why}" if one.why else ""
-        lines.append(f"{one.id}: {one.fault} by {one.backend}{why}; {when}")
+        way = f", {WAYS[one.way]}" if one.way else ""
+        lines.append(f"{one.id}: {one.fault} by {one.backend}{way}{why}; {when}")
+        lines += [f"  at    {name} = {place}" for name, place in one.places.items()]
         for step in one.steps:
             later = f" ({_at(one.at_s + step.at_s)})" if step.at_s else ""
             lines += [f"  do    {describe(step.action)}{later}", f"  undo  {describe(step.undo)}"]

@@ -19,10 +19,9 @@ from drill.cli.live_runs import lives
 from drill.cli.safety import check_undo
 from drill.cli.settings import RecoveredRun, RecoverResult
 from drill.cli.state import state_dir
-from drill.core.actions import UndoActivity, describe
+from drill.core.actions import AnyAction, UndoActivity, describe
 from drill.core.clock import rfc3339
 from drill.core.errors import DrillError, Unavailable
-from drill.core.ports import AnyAction
 from drill.journal import events as e
 from drill.journal.journal import ReadJournal, append_to, read_journal, writer_lives
 from drill.target.activities import undo_once

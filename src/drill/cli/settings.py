@@ -25,11 +25,15 @@ class RunSettings:
     """How a scenario is to be run.
 
     ``sets`` holds the scenario's parameters as given (``--service`` included). ``fast_forward`` 1 is real time.
-    ``force`` runs in spite of blocking findings and is recorded; ``assume_yes`` skips questions, nothing else.
+    ``namespace`` and ``as_user`` (``system:serviceaccount:NAMESPACE:NAME``) are for clusters; empty: drill.toml's
+    or the kubeconfig's namespace, and the kubeconfig's own rights. ``force`` runs in spite of blocking findings and
+    is recorded; ``assume_yes`` skips questions, nothing else.
     """
 
     sets: Mapping[str, str] = field(default_factory=dict)
     target: str = "sandbox"
+    namespace: str = ""
+    as_user: str = ""
     out: Path = DEFAULT_OUT
     seed: int = 0
     fast_forward: float = DEFAULT_FAST_FORWARD
@@ -49,6 +53,9 @@ class CompiledPlan(Protocol):
     @property
     def loaded(self) -> Any:
         """The scenario as it was loaded, for whoever runs it."""
+
+    def close(self) -> None:
+        """Let go of what was opened to compile it, when it is not going to be run."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +108,9 @@ class RecoverResult:
 
 @dataclass(frozen=True)
 class AbortResult:
-    """What `drill abort` did: ``marker`` is the file that forbids new runs until it is cleared."""
+    """What `drill abort` did: ``marker`` is what forbids new runs until it is cleared: a file, or a ConfigMap."""
 
-    marker: Path
+    marker: Path | str
     stopped: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     remaining: tuple[str, ...] = ()

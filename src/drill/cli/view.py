@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from drill.core.actions import is_deed
 from drill.core.labels import matches
 from drill.core.observations import AlertmanagerAlert, AlertSpan, Notification, SliSample
 from drill.core.units import parse_duration
@@ -142,7 +143,7 @@ class View:
         match event:
             case e.UndoRecorded() if injection.state == "waiting":
                 injection.state = "applying"
-            case e.ActionStarted() if event.action.do in ("release", "await"):
+            case e.ActionStarted() if not is_deed(event.action):
                 injection.state = "undoing"
             case e.ActionFailed():
                 injection.problem = event.error

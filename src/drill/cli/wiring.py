@@ -1,27 +1,27 @@
-"""Where adapters meet the engine: scenario + sandbox + observer + journal + report, joined in one place."""
+"""Where adapters meet the engine: scenario + place + observer + journal + report, joined in one place."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from drill.cli.alertpath import AlertPath, alert_path
 from drill.cli.folders import new_folder
 from drill.cli.kept import kept_sandbox, sandbox_down, sandbox_status, sandbox_up
-from drill.cli.leases import leases
 from drill.cli.live_runs import abort, check_not_aborted, hear_aborts
+from drill.cli.outcome import recover_command
+from drill.cli.places import Opening, Place, is_sandbox, place_for
 from drill.cli.recovery import recover
 from drill.cli.safety import check_activities, check_allowed, remember_undos
 from drill.cli.settings import RunResult, RunSettings
 from drill.core.actions import RunActivity
 from drill.core.errors import Aborted, ProblemsFound, UndoIncomplete, UsageError
-from drill.core.ports import Target
+from drill.core.ports import Remembering, Target
 from drill.core.redact import redacted
 from drill.engine.preflight import preflight
 from drill.engine.run import Runner
@@ -38,9 +38,8 @@ from drill.plan.model import Finding, Plan
 from drill.report.write import write_all
 from drill.scenario.library import find, shipped_roots
 from drill.scenario.loader import Loaded, load
+from drill.scenario.model import Scenario
 from drill.target.activities import Activities
-from drill.target.sandbox import Sandbox, SandboxSpec, planned_facts
-from drill.target.sandbox.topology import SINK_URL
 
 __all__ = ["abort", "compile_plan", "recover", "run", "sandbox_down", "sandbox_status", "sandbox_up"]
 
@@ -52,54 +51,56 @@ RULES_WITHIN_S = 30.0
 
 @dataclass(frozen=True)
 class CompiledPlan:
-    """A scenario compiled for the sandbox, with what is needed to run it. Nothing has been touched."""
+    """A scenario compiled for a place, with what is needed to run it. Nothing has been touched."""
 
     plan: Plan
     loaded: Loaded
-    path: AlertPath
-    spec: SandboxSpec
+    place: Place
+    again: Callable[[], CompiledPlan]
+    """Compile it anew, for a place that does not stay as it is."""
+
+    def close(self) -> None:
+        """Let go of the place: it is not going to be run."""
+        self.place.close()
 
 
 def compile_plan(name_or_path: str, settings: RunSettings) -> CompiledPlan:
-    """Compile a scenario by name or file. Raises ProblemsFound or UsageError; touches nothing."""
-    kept = kept_sandbox(settings.target)
+    """Compile a scenario by name or file; touches nothing.
+
+    Raises ProblemsFound, UsageError; for a cluster also Refused and Unavailable.
+    """
+    if is_sandbox(settings.target):
+        kept_sandbox(settings.target)  # says at once that there is none of that name
     loaded = load(
         find(name_or_path, shipped_roots("scenarios")), faults=parameter_models(), overrides=settings.sets
     )
     if loaded.scenario is None or loaded.problems:
         raise ProblemsFound(loaded.problems)
-    fast_forward = kept.spec.fast_forward if kept else settings.fast_forward
-    path = alert_path(fast_forward, SINK_URL)
-    spec = kept.spec if kept else path.sandbox_spec(fast_forward, settings.seed)
-    source = Source(
-        loaded.scenario, cast("dict[str, Params]", loaded.fault_params), loaded.parameters, loaded.sha256
-    )
-    compiled = compile_scenario(
-        source,
-        kept.facts() if kept else planned_facts(spec),
-        path.rules,
-        faults(),
-        seed=settings.seed,
-        baseline_s=BASELINE_S,
-    )
+    params = cast("dict[str, Params]", loaded.fault_params)
+    services = sorted({one.target.service for one in loaded.scenario.injections})
+    place = place_for(settings, services, agents=_needs_agents(loaded.scenario, params))
+    try:
+        plan = _compiled(loaded, params, place, settings.seed)
+    except BaseException:
+        place.close()
+        raise
+    return CompiledPlan(plan, loaded, place, lambda: compile_plan(name_or_path, settings))
+
+
+def _needs_agents(scenario: Scenario, params: Mapping[str, Params]) -> bool:
+    """True when the way some injection would be made first is not the platform's API."""
+    known = faults()
+    return any(not known[one.fault].backends(params[one.id])[0].api for one in scenario.injections)
+
+
+def _compiled(loaded: Loaded, params: Mapping[str, Params], place: Place, seed: int) -> Plan:
+    assert loaded.scenario is not None, "only a scenario without problems is compiled"
+    source = Source(loaded.scenario, params, loaded.parameters, loaded.sha256)
+    compiled = compile_scenario(source, place.facts(), place.rules, faults(), seed=seed, baseline_s=BASELINE_S)
     if compiled.plan is None:
         complaints = compiled.complaints
         raise ProblemsFound([loaded.problem_at(one.path, one.message, one.hint) for one in complaints])
-    return CompiledPlan(_without_secrets(compiled.plan), loaded, path, spec)
-
-
-@contextmanager
-def _sandbox(spec: SandboxSpec, target: str, progress: Callable[[str], None] | None) -> Iterator[Sandbox]:
-    """A fresh sandbox that ends with the run, or the kept one, which does not."""
-    kept = kept_sandbox(target)
-    if kept is None:
-        with Sandbox.start(spec, on_progress=progress) as sandbox:
-            yield sandbox
-        return
-    try:
-        yield kept
-    finally:
-        kept.detach()
+    return _without_secrets(compiled.plan.with_(namespace=place.namespace))
 
 
 def run(
@@ -116,9 +117,11 @@ def run(
     could not be written any more, UndoIncomplete. A fresh sandbox is gone in the end, whatever happens.
     """
     check_not_aborted()
+    check_allowed(compiled.plan.target, _services(compiled.plan), time.time())
+    if not compiled.place.stays:
+        compiled.close()
+        compiled = compiled.again()
     plan = compiled.plan
-    services = sorted({injection.service for injection in plan.injections})
-    check_allowed(plan.target, services, time.time())
     if not settings.allow_activities:
         check_activities(plan)
     remember_undos(plan)
@@ -134,12 +137,9 @@ def run(
     with journal:
         journal.subscribe(listener)
         try:
-            with (
-                hear_aborts(abort),
-                _sandbox(compiled.spec, settings.target, progress) as sandbox,
-                leases([f"sandbox {sandbox.id}/{name}" for name in services], run_dir.name),
-            ):
-                ran = _drill(compiled, settings, sandbox, journal, clock, abort)
+            opening = Opening(run_dir.name, _services(plan), abort, progress)
+            with hear_aborts(abort), compiled.place.opened(opening) as target:
+                ran = _drill(compiled, settings, target, journal, clock, opening)
         except UndoIncomplete as error:
             leftover = f"{error}; {error.hint}"
         except BaseException:
@@ -158,10 +158,12 @@ def _end(run_dir: Path, plan: Plan, journal: Journal, runner: Runner | None, lef
         broken = broken or f"the report cannot be written: {error.strerror or error}"
         report = None
     if leftover:
-        raise UndoIncomplete(f"the sandbox left something behind: {leftover}", hint="run `drill recover`")
+        raise UndoIncomplete(
+            f"{plan.target} has something left behind: {leftover}", hint=recover_command(plan, run_dir)
+        )
     if runner is not None and not runner.undone:
         if broken:
-            raise UndoIncomplete(f"{broken}; and not everything is as before", hint=f"drill recover {run_dir}")
+            raise UndoIncomplete(f"{broken}; and not everything is as before", hint=recover_command(plan, run_dir))
     elif broken:
         raise Aborted(
             f"{broken}; the drill was stopped and everything it did is undone",
@@ -174,26 +176,30 @@ def _end(run_dir: Path, plan: Plan, journal: Journal, runner: Runner | None, lef
 def _drill(
     compiled: CompiledPlan,
     settings: RunSettings,
-    sandbox: Sandbox,
+    target: Target,
     journal: Journal,
     clock: SteadyClock,
-    abort: threading.Event,
+    opening: Opening,
 ) -> Runner:
-    plan, observer = compiled.plan, Observer(sandbox.endpoints())
+    plan, observer = compiled.plan, Observer(target.endpoints(), compiled.place.observer_options)
     try:
-        found = _preflight(plan, observer, sandbox)
+        found = _preflight(plan, observer, target)
         _forbid_blocked(found.findings, settings)
         runner = Runner(
             plan,
-            with_activities(sandbox, plan, journal.path.parent),
+            with_activities(target, plan, journal.path.parent),
             observer,
             journal,
             repredict=lambda basis: repredict(
-                with_measured(plan, _measured(journal)), compiled.path.rules, **basis._asdict()
+                with_measured(plan, _measured(journal)), compiled.place.rules, **basis._asdict()
             ),
-            abort=abort,
+            abort=opening.stop,
+            reasons=opening.reasons,
             clock=clock,
         )
+        if isinstance(target, Remembering):
+            steps = [(step.action, step.undo) for one in plan.injections for step in one.steps]
+            target.begin(opening.run_id, steps)
         digest = hashlib.sha256(plan.model_dump_json().encode()).hexdigest()
         try:
             runner.start(journal.path.parent.name, digest, found, forced=settings.force)
@@ -212,6 +218,10 @@ def with_activities(target: Target, plan: Plan, run_dir: Path) -> Target:
     """Return *target*, able to do Chaos Toolkit activities where *plan* has some."""
     steps = (step for injection in plan.injections for step in injection.steps)
     return Activities(target, run_dir) if any(isinstance(step.action, RunActivity) for step in steps) else target
+
+
+def _services(plan: Plan) -> list[str]:
+    return sorted({injection.service for injection in plan.injections})
 
 
 def _measured(journal: Journal) -> dict[str, list[float]]:

@@ -138,6 +138,8 @@ class KillReplica(Value):
     injection: str
     replica: str
     mode: Literal["kill", "delete", "evict"] = "kill"
+    back_within_s: float = 60.0
+    """How long the undo waits for the replica, or the one in its place."""
 
     def touches(self) -> frozenset[str]:
         """The replica's life."""
@@ -155,6 +157,68 @@ class AwaitReplica(Value):
     def touches(self) -> frozenset[str]:
         """Nothing: an undo never conflicts."""
         return frozenset()
+
+
+class ScaleWorkload(Value):
+    """Set the replica count of a service's workload from ``before`` to ``to``; ``back`` marks the undo.
+
+    ``workload`` is ``Deployment/checkout``. The undo waits until all replicas serve again, at most ``within_s``.
+    """
+
+    do: Literal["scale"] = "scale"
+    injection: str
+    service: str
+    workload: str
+    to: int
+    before: int
+    back: bool = False
+    within_s: float = 120.0
+
+    def touches(self) -> frozenset[str]:
+        """The workload's size; nothing as an undo."""
+        return frozenset() if self.back else frozenset({f"{self.service}/scale", f"{self.service}/template"})
+
+
+class ChangeTemplate(Value):
+    """Change one field of a container in a workload's pod template: a rollout begins; ``back`` marks the undo.
+
+    ``value`` and ``before`` are JSON text (``"image:tag"`` in quotes, a probe as an object, ``null`` for none).
+    """
+
+    do: Literal["template"] = "template"
+    injection: str
+    service: str
+    workload: str
+    container: str
+    field: Literal["image", "readinessProbe"]
+    value: str
+    before: str
+    back: bool = False
+    within_s: float = 180.0
+
+    def touches(self) -> frozenset[str]:
+        """The workload's template and size; nothing as an undo."""
+        return frozenset() if self.back else frozenset({f"{self.service}/scale", f"{self.service}/template"})
+
+
+class CordonNode(Value):
+    """Make a node unschedulable, with ``drain`` also evict the pods of ``service`` from it; ``back`` is the undo.
+
+    Only the service's own pods are evicted: a drill does not empty a node of what it was not asked about. The
+    undo makes the node schedulable again and waits until the service has all its replicas.
+    """
+
+    do: Literal["cordon"] = "cordon"
+    injection: str
+    service: str
+    node: str
+    drain: bool = False
+    back: bool = False
+    within_s: float = 180.0
+
+    def touches(self) -> frozenset[str]:
+        """The node; nothing as an undo."""
+        return frozenset() if self.back else frozenset({f"node {self.node}/schedulable"})
 
 
 class RunActivity(Value):
@@ -190,22 +254,56 @@ class UndoActivity(Value):
         return frozenset()
 
 
-AnyAction = HoldFault | ReleaseFault | KillReplica | AwaitReplica | RunActivity | UndoActivity
+AnyAction = (
+    HoldFault
+    | ReleaseFault
+    | KillReplica
+    | AwaitReplica
+    | ScaleWorkload
+    | ChangeTemplate
+    | CordonNode
+    | RunActivity
+    | UndoActivity
+)
 Action = Annotated[AnyAction, Field(discriminator="do")]
 ACTION: TypeAdapter[AnyAction] = TypeAdapter(Action)
 
 
-def undo_of(action: AnyAction) -> ReleaseFault | AwaitReplica | UndoActivity:
+def undo_of(action: AnyAction) -> AnyAction:
     """Return the action that takes *action* back; the undo of an undo is itself."""
     match action:
         case HoldFault():
             return ReleaseFault(injection=action.injection, replica=action.replica)
         case KillReplica():
-            return AwaitReplica(injection=action.injection, replica=action.replica)
+            return AwaitReplica(injection=action.injection, replica=action.replica, within_s=action.back_within_s)
+        case ScaleWorkload() if not action.back:
+            return action.with_(to=action.before, before=action.to, back=True)
+        case ChangeTemplate() if not action.back:
+            return action.with_(value=action.before, before=action.value, back=True)
+        case CordonNode():
+            return action.with_(back=True)
         case RunActivity():
             return UndoActivity(injection=action.injection, replica=action.replica, call=action.undo)
         case _:
             return action
+
+
+def is_deed(action: AnyAction) -> bool:
+    """True for an action that does a fault, False for one that takes it back."""
+    return undo_of(action) != action
+
+
+def place_of(action: AnyAction) -> str:
+    """Say where *action* acts: the replica, the workload or the node."""
+    match action:
+        case ScaleWorkload() | ChangeTemplate():
+            return action.workload
+        case CordonNode():
+            return f"node {action.node}"
+        case RunActivity():
+            return action.replica or action.service
+        case _:
+            return action.replica
 
 
 def describe(action: AnyAction) -> str:
@@ -221,6 +319,21 @@ def describe(action: AnyAction) -> str:
             return f"{action.replica}: wait until it serves again (at most {action.within_s:g} s)"
         case RunActivity() | UndoActivity():
             return f"{f'{action.replica}: ' if action.replica else ''}{describe_call(action.call)}"
+        case ScaleWorkload():
+            wait = f" and wait until all serve (at most {action.within_s:g} s)" if action.back else ""
+            return f"{action.workload}: scale from {action.before} to {action.to} replicas{wait}"
+        case ChangeTemplate():
+            wait = f" and wait for the rollout (at most {action.within_s:g} s)" if action.back else ""
+            return f"{action.workload}: set {action.field} of {action.container} to {_short(action.value)}{wait}"
+        case CordonNode():
+            if action.back:
+                wait = f"wait until {action.service} has all its replicas (at most {action.within_s:g} s)"
+                return f"node {action.node}: uncordon, and {wait}"
+            return f"node {action.node}: cordon" + (f", evict the pods of {action.service}" if action.drain else "")
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= 60 else f"{value[:57]}…"
 
 
 def describe_fault(fault: PacketFault | HttpFault | CpuFault | MemoryFault | DiskFault | PauseFault) -> str:

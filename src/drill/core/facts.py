@@ -6,9 +6,23 @@ from typing import Literal
 
 from drill.core.values import Value
 
+Ability = Literal[
+    "netem", "nfqueue", "nft", "htb", "envoy", "cgroup-cpu", "cgroup-memory", "stress-ng", "disk", "signals",
+    "evict", "delete", "scale", "rollout", "cordon", "kubernetes",
+]  # fmt: skip
+API_ABILITIES: tuple[Ability, ...] = ("evict", "delete", "scale", "rollout", "cordon", "kubernetes")
+"""What only a platform with an API server can be asked for."""
+ABILITIES: tuple[Ability, ...] = (
+    "netem", "nfqueue", "nft", "htb", "envoy", "cgroup-cpu", "cgroup-memory", "stress-ng", "disk", "signals",
+)  # fmt: skip
+"""What the agent at a replica finds out by trying."""
+
 
 class Replica(Value):
-    """One instance of a service. ``name`` is unique in the target; ``address`` is IPv4."""
+    """One instance of a service. ``name`` is unique in the target; ``address`` is IPv4.
+
+    A name outlives the instance: whatever takes the place of a killed replica is called the same.
+    """
 
     name: str
     service: str
@@ -21,6 +35,21 @@ class Replica(Value):
     """The cgroup's memory limit; 0: none."""
     data_path: str = ""
     """A small file system the replica writes to, as it sees it; empty: none."""
+    place: str = ""
+    """What it is in the platform's own words (``pod checkout-7d4-x2 on node a``); empty where the name says it."""
+    missing: dict[Ability, str] = {}
+    """What cannot be done at this replica, because of where it runs, each with the reason."""
+
+
+class Workload(Value):
+    """What keeps a service's replicas running, and what drill may change of it. JSON texts as ChangeTemplate's."""
+
+    name: str
+    """``Deployment/checkout``."""
+    replicas: int
+    container: str
+    image: str
+    readiness: str
 
 
 class Service(Value):
@@ -30,25 +59,8 @@ class Service(Value):
     tier: int
     replicas: tuple[Replica, ...]
     calls: tuple[str, ...] = ()
-
-
-Ability = Literal[
-    "netem",
-    "nfqueue",
-    "nft",
-    "htb",
-    "envoy",
-    "cgroup-cpu",
-    "cgroup-memory",
-    "stress-ng",
-    "disk",
-    "signals",
-    "kubernetes",
-]
-ABILITIES: tuple[Ability, ...] = (
-    "netem", "nfqueue", "nft", "htb", "envoy", "cgroup-cpu", "cgroup-memory", "stress-ng", "disk", "signals",
-)  # fmt: skip
-"""What the agent can tell of the place it runs in; ``kubernetes`` is the target's own: an API server to ask."""
+    workload: Workload | None = None
+    """None where there is none, or where it is of a kind drill does not change."""
 
 
 class Facts(Value):
@@ -77,6 +89,8 @@ class Facts(Value):
     """How long a killed replica usually takes to serve again."""
     client_timeout_s: float = 0.0
     """How long a user waits before giving up; 0: unknown."""
+    agents: str = ""
+    """How agents get to a replica: ``helper`` or ``ephemeral``; empty where there is only one way."""
 
     def service(self, name: str) -> Service | None:
         """Return the service called *name*, or None."""

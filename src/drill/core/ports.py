@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from drill.core.actions import AnyAction
 from drill.core.facts import Endpoints, Facts
 from drill.core.observations import AlertmanagerAlert, AlertSpan, Notification, RuleStatus, SliSample
 from drill.core.probes import Measurement, Probe
 from drill.core.values import Value
-
-__all__ = ["AlertObserver", "AnyAction", "Target"]
 
 
 class Target(Protocol):
@@ -47,12 +45,25 @@ class Target(Protocol):
         """Return the last lines its own servers logged, for a report that must explain an unknown."""
 
 
+@runtime_checkable
+class Remembering(Protocol):
+    """An optional power of a target: it keeps outside this process what has to be undone, so that anybody can."""
+
+    def begin(self, run_id: str, steps: Sequence[tuple[AnyAction, AnyAction]]) -> None:
+        """Learn what the run *run_id* will do: each action with its undo. Raises Unavailable, Refused."""
+
+    def settled(self, injection: str) -> None:
+        """Forget what *injection* had to undo: it was undone and looked at. Raises ActionFailed."""
+
+
 class Hindrance(Value):
     """Something that will keep a target from doing what is asked of it, with what to do about it.
 
-    ``check`` is what a person would call the matter: ``permissions``, ``quota``, ``nodes``.
+    ``check`` is what a person would call the matter: ``permissions``, ``quota``, ``nodes``. ``warn`` is for what
+    may keep it, and forbids nothing.
     """
 
+    level: Literal["warn", "block"] = "block"
     check: str
     text: str
     fix: str

@@ -20,7 +20,10 @@ ProbeKind = Literal[
     "memory_ratio",      # memory used / limit, 0..1
     "free_bytes",        # free bytes of the replica's data file system
     "stopped",           # 1 when the main process is stopped, else 0
-    "starts",            # times the replica was started, count
+    "starts",            # times the replica was started or replaced, count
+    "ready",             # replicas of the service that serve, count
+    "unavailable",       # replicas of the service's workload that should serve and do not, count
+    "unschedulable",     # 1 when the replica's node takes no new pods, else 0
     "activity",          # 1 when a Chaos Toolkit probe answers within its tolerance, else 0
 ]  # fmt: skip
 

@@ -10,14 +10,14 @@ import platform
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from drill import __version__
 from drill.core.observations import SliSample
-from drill.core.ports import AlertObserver, Target
+from drill.core.ports import AlertObserver, Remembering, Target
 from drill.engine import state as s
 from drill.engine.budget import spent, window_ratios
 from drill.engine.decide import decide
@@ -61,6 +61,8 @@ class Runner:
     journal: Journal
     repredict: Repredict
     abort: threading.Event = field(default_factory=threading.Event)
+    reasons: Sequence[str] = ()
+    """Why *abort* is set, where it was not the user: the target says so."""
     clock: Callable[[], float] = field(default_factory=SteadyClock)
 
     def __post_init__(self) -> None:
@@ -112,7 +114,8 @@ class Runner:
     def _drain(self) -> list[s.Seen]:
         seen: list[s.Seen] = []
         if self.abort.is_set():
-            seen.append(s.AbortAsked("user", "asked to stop"))
+            by, reason = ("engine", self.reasons[0]) if self.reasons else ("user", "asked to stop")
+            seen.append(s.AbortAsked(by, reason))
         if self._broken:
             seen.append(s.AbortAsked("engine", self._broken))
         if reason := self._lost_time():
@@ -266,10 +269,20 @@ class Runner:
     def _check(self, injection: str) -> None:
         times = self._ended.get(injection, [self.clock()])
         self._write(e.InjectionEnded(injection=injection, first=min(times), last=max(times)))
-        differences = self._effects.differences(injection)
+        differences = self._effects.differences(injection) or self._settle(injection)
         self._clean[injection] = not differences
         self._write(e.CleanChecked(injection=injection, clean=not differences, differences=tuple(differences)))
         self._inbox.put(s.Checked(injection, clean=not differences))
+
+    def _settle(self, injection: str) -> list[str]:
+        """Let a target forget what it keeps for others to undo, now that nothing is left to undo."""
+        if not isinstance(self.target, Remembering):
+            return []
+        try:
+            self.target.settled(injection)
+        except Exception as error:
+            return [_said(error)]
+        return []
 
     def _finish(self, state: s.State) -> None:
         self._watcher.stop()

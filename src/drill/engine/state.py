@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal, Self
 
+from drill.core.actions import AnyAction
 from drill.core.observations import AlertmanagerAlert, AlertSpan, Notification, SliSample
-from drill.core.ports import AnyAction
 from drill.engine.budget import Meter
 from drill.journal.events import Phase
 from drill.plan.model import Plan, Step

@@ -12,7 +12,9 @@ from drill.core.activities import Activity, Arguments, Call, Provider, SecretSou
 from drill.core.probes import Effect
 from drill.faults.base import GRACE_S, Backend, DurationParam, Outcome, Params, Site, TimedAction
 
-CHAOSLIB = Backend("chaoslib", (), "Chaos Toolkit's own driver, in a child process with a deadline and a guard")
+CHAOSLIB = Backend(
+    "chaoslib", (), "Chaos Toolkit's own driver, in a child process with a deadline and a guard", api=True
+)
 
 
 def tolerance_error(tolerance: object) -> str:

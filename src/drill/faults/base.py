@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Protocol
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from drill.core.actions import HeldFault, HoldFault, KillReplica, RunActivity
+from drill.core.actions import AnyAction, HeldFault, HoldFault
 from drill.core.facts import Ability, Facts, Replica, Service
 from drill.core.probes import Effect
 from drill.core.units import parse_duration, parse_rate, parse_ratio, parse_size
@@ -62,6 +62,8 @@ class Backend:
     title: str
     peers: bool = False
     """It can be narrowed to the traffic with one peer (``target.peer``)."""
+    api: bool = False
+    """It asks an API, of the platform or its own, and needs nobody near the replica."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ class Site:
     replica: Replica
     for_s: float
     peer: str = ""
+    chosen: tuple[Replica, ...] = ()
+    """All replicas the injection acts at, for faults that are one action for all of them."""
 
     @property
     def peers(self) -> tuple[str, ...]:
@@ -96,7 +100,7 @@ class Outcome:
     lasts_s: float | None = None
 
 
-TimedAction = tuple[float, HoldFault | KillReplica | RunActivity]
+TimedAction = tuple[float, AnyAction]
 
 
 class Fault(Protocol):
@@ -110,7 +114,11 @@ class Fault(Protocol):
         """Return the ways to make it, in order of preference; only one when the scenario forces it."""
 
     def actions(self, params: Params, backend: str, site: Site) -> tuple[TimedAction, ...]:
-        """Return the actions at one replica, each with its time in seconds from the injection's start."""
+        """Return the actions at one replica, each with its time in seconds from the injection's start.
+
+        What several replicas have in common (their workload's size, their node) is the same action at each of
+        them, and is done once.
+        """
 
     def effect(self, params: Params, backend: str, site: Site) -> Effect:
         """Return what must be measured at that replica before the alert clock starts."""

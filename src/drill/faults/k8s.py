@@ -19,7 +19,7 @@ from drill.faults.drivers import model_of
 
 PACKAGE = "chaosk8s"
 WRAPPER = "drill.chaostoolkit.k8s"
-API = Backend("api", ("kubernetes",), "chaostoolkit-kubernetes, by the API server")
+API = Backend("api", ("kubernetes",), "chaostoolkit-kubernetes, by the API server", api=True)
 GONE: JsonValue = {"type": "gone"}
 CHANGED: JsonValue = {"type": "changed"}
 

@@ -7,6 +7,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import cast
 
+from drill.faults.bad_rollout import BadRollout
 from drill.faults.bandwidth import Bandwidth
 from drill.faults.base import Fault, Params
 from drill.faults.chaostoolkit import ChaosToolkit
@@ -16,14 +17,17 @@ from drill.faults.http_error import HttpError
 from drill.faults.k8s import drivers
 from drill.faults.latency import Latency
 from drill.faults.memory import MemoryHog, OomKill
+from drill.faults.node import NodeCordon, NodeDrain
 from drill.faults.packet_loss import PacketLoss
 from drill.faults.partition import Partition
 from drill.faults.pause import Pause
 from drill.faults.pod_kill import PodKill
+from drill.faults.scale_down import ScaleDown
 
 BUILT_IN = (
     Latency(), PacketLoss(), Bandwidth(), Partition(), HttpError(), CpuStress(), MemoryHog(), OomKill(),
-    DiskFull(), PodKill(), Pause(), ChaosToolkit(),
+    DiskFull(), PodKill(), Pause(), ScaleDown(), NodeCordon(), NodeDrain(), BadRollout(),
+    ChaosToolkit(),
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from drill.core.actions import undo_of
-from drill.core.facts import Facts, Replica, Service
+from drill.core.facts import Ability, Facts, Replica, Service
 from drill.core.problems import did_you_mean
 from drill.faults.base import Backend, Fault, Params, Site, TimedAction
 from drill.plan.impact import Hit
@@ -83,27 +83,27 @@ def _plan_one(
         text = f"fault '{fault.name}' ({', '.join(way.name for way in ways)}) cannot be narrowed to one peer"
         planned.complaints.append(Complaint((*place, "target", "peer"), text, "leave out `peer`"))
         return
-    backend, why = choose_backend([way for way in ways if way.peers or not injection.target.peer], facts)
+    replicas = choose_replicas(service, injection.target.pods, f"{seed}/{injection.id}")
+    missing = missing_at(replicas, facts)
+    backend, why = choose_backend([way for way in ways if way.peers or not injection.target.peer], missing)
     if backend is None:
         text = f"fault '{fault.name}' cannot be made on {facts.target}: {why}"
         planned.complaints.append(
             Complaint((*place, "fault"), text, "drill doctor says what is missing and how to get it")
         )
         return
-    replicas = choose_replicas(service, injection.target.pods, f"{seed}/{injection.id}")
-    for_s = injection.for_ / facts.fast_forward
-    sites = [Site(injection.id, facts, service, replica, for_s, injection.target.peer) for replica in replicas]
-    # what acts on the service as a whole is the same action at every site, and done once
-    timed: list[TimedAction] = []
-    for site in sites:
-        timed += [one for one in fault.actions(params, backend.name, site) if one not in timed]
-    steps = [Step(at_s=at_s, action=action, undo=undo_of(action)) for at_s, action in timed]
+    for_s, peer = injection.for_ / facts.fast_forward, injection.target.peer
+    sites = [Site(injection.id, facts, service, replica, for_s, peer, replicas) for replica in replicas]
+    timed = [one for site in sites for one in fault.actions(params, backend.name, site)]
+    steps = [Step(at_s=at_s, action=action, undo=undo_of(action)) for at_s, action in _once(timed)]
     planned.injections.append(
         PlannedInjection(
             id=injection.id,
             fault=fault.name,
             backend=backend.name,
             why=why,
+            way=_way(backend, facts),
+            places={one.name: one.place for one in replicas if one.place},
             service=service.name,
             replicas=tuple(replica.name for replica in replicas),
             of_replicas=len(service.replicas),
@@ -124,15 +124,34 @@ def _plan_one(
     )
 
 
-def choose_backend(backends: Sequence[Backend], facts: Facts) -> tuple[Backend | None, str]:
-    """Return the first backend whose abilities the target has, and why it is that one (or why there is none)."""
+def _once(timed: Sequence[TimedAction]) -> list[TimedAction]:
+    """What several replicas have in common is done once."""
+    return [one for index, one in enumerate(timed) if one not in timed[:index]]
+
+
+def _way(backend: Backend, facts: Facts) -> str:
+    """``api``, ``helper`` or ``ephemeral`` where there is a choice; empty in the sandbox."""
+    return "api" if backend.api else facts.agents
+
+
+def missing_at(replicas: Sequence[Replica], facts: Facts) -> Mapping[Ability, str]:
+    """Return what cannot be done at one of *replicas* at least, and why: all of them get the same fault."""
+    missing = dict(facts.missing)
+    for replica in replicas:
+        for ability, reason in replica.missing.items():
+            missing.setdefault(ability, reason)
+    return missing
+
+
+def choose_backend(backends: Sequence[Backend], missing: Mapping[Ability, str]) -> tuple[Backend | None, str]:
+    """Return the first backend that needs nothing of what is *missing*, and why that one (or why there is none)."""
     reasons: list[str] = []
     for backend in backends:
-        lacking = [need for need in backend.needs if need in facts.missing]
+        lacking = [need for need in backend.needs if need in missing]
         if not lacking:
-            why = backend.title if not reasons else f"{backend.title}; {'; '.join(reasons)}"
+            why = backend.title if not reasons else f"{backend.title}; {'; '.join(dict.fromkeys(reasons))}"
             return backend, why
-        reasons += [f"no {need}: {facts.missing[need]}" for need in lacking]
+        reasons += [f"no {need}: {missing[need]}" for need in lacking]
     return None, "; ".join(dict.fromkeys(reasons))
 
 

@@ -24,12 +24,18 @@ class Step(Value):
 
 
 class PlannedInjection(Value):
-    """One fault on named replicas. ``backend`` says how it is made and ``why`` why it was chosen."""
+    """One fault on named replicas. ``backend`` says how it is made and ``why`` why it was chosen.
+
+    ``way`` is ``api``, ``helper`` or ``ephemeral`` where a platform offers several, ``places`` where each replica
+    is in that platform's words.
+    """
 
     id: str
     fault: str
     backend: str
     why: str = ""
+    way: str = ""
+    places: dict[str, str] = {}
     service: str
     replicas: tuple[str, ...]
     of_replicas: int
@@ -161,6 +167,8 @@ class Plan(Value):
     service: str
     """The service the drill is about: that of the first injection."""
     target: str
+    namespace: str = ""
+    """Where in the target's cluster; empty in the sandbox."""
     seed: int
     fast_forward: float
     windows: tuple[WindowPair, ...]

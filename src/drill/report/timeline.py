@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Literal
 from urllib.parse import quote, urlsplit
 
+from drill.core.actions import is_deed, place_of
 from drill.core.clock import rfc3339
 from drill.journal import events as e
 from drill.report.model import TimelineRow
 from drill.report.words import seconds, short_name
-from drill.verify.injections import DEEDS
 from drill.verify.model import JudgedAlert, Verdict
 from drill.verify.record import Record
 from drill.verify.spans import SeenSpan
@@ -51,7 +51,7 @@ def timeline(record: Record, verdict: Verdict) -> tuple[TimelineRow, ...]:
 def _drill_rows(record: Record) -> Iterator[Row]:
     done: set[str] = set()
     for event in record.events:
-        if isinstance(event, e.ActionDone) and event.action.do in DEEDS:
+        if isinstance(event, e.ActionDone) and is_deed(event.action):
             if event.injection not in done:
                 done.add(event.injection)
                 yield _in_place(record, event)
@@ -65,7 +65,7 @@ def _drill_rows(record: Record) -> Iterator[Row]:
 def _in_place(record: Record, first: e.ActionDone) -> Row:
     injection = next((i for i in record.plan.injections if i.id == first.injection), None)
     what = f"{injection.fault} ({injection.backend})" if injection else first.injection
-    where = ", ".join(injection.replicas) if injection else first.action.replica
+    where = ", ".join(injection.replicas) if injection else place_of(first.action)
     return first.done_at + record.skew, "target", first.kind, f"{what} first in place; goes to {where}", ""
 
 
@@ -113,7 +113,7 @@ def _say_frame(event: e.AnyEvent) -> tuple[Who, str] | None:
 def _say_trouble(event: e.AnyEvent) -> tuple[Who, str] | None:
     match event:
         case e.ActionFailed():
-            return "target", f"{event.injection}: action failed at {event.action.replica}: {event.error}"
+            return "target", f"{event.injection}: action failed at {place_of(event.action)}: {event.error}"
         case e.EvidenceLost():
             return "drill", f"{event.source} did not answer: {event.error}"
         case e.PrometheusRestarted():

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from drill.core.actions import is_deed, place_of
 from drill.core.labels import Labels
 from drill.journal.events import ActionDone, ActionFailed, CleanChecked, EffectMeasured, Recovered, UndoRecorded
 from drill.plan.model import PlannedInjection, PredictedAlert
 from drill.verify.model import JudgedInjection, MeasuredEffect
 from drill.verify.record import Record
 
-DEEDS = ("hold", "kill", "activity")
-"""The actions that do a fault; all others take one back."""
-
 
 def judge_injection(record: Record, planned: PlannedInjection) -> JudgedInjection:
     """Say what is proven of *planned*; ``problem`` names the first thing that is not."""
     effective, ended, clean = record.effective(planned.id), record.ended(planned.id), last_clean(record, planned.id)
-    done = [e for e in record.all(ActionDone) if e.injection == planned.id and e.action.do in DEEDS]
+    done = [e for e in record.all(ActionDone) if e.injection == planned.id and is_deed(e.action)]
     judged = JudgedInjection(
         id=planned.id,
         fault=planned.fault,
@@ -58,7 +56,7 @@ def _effects(record: Record, injection: str) -> tuple[MeasuredEffect, ...]:
 def _problem(record: Record, judged: JudgedInjection) -> str:
     failed = unrepaired_failure(record, judged.id)
     if failed:
-        return f"injection {judged.id}: an action failed at {failed.action.replica}: {failed.error}"
+        return f"injection {judged.id}: an action failed at {place_of(failed.action)}: {failed.error}"
     if judged.applied_at is None:
         return f"injection {judged.id}: no action of it was done"
     weak = [effect.replica for effect in judged.effects if not effect.holds]
@@ -77,7 +75,7 @@ def unrepaired_failure(record: Record, injection: str) -> ActionFailed | None:
     """The first deed of *injection* that failed and was not done later; a failed undo is judged by its traces."""
     done = [e for e in record.all(ActionDone) if e.injection == injection]
     for failed in record.all(ActionFailed):
-        if failed.injection != injection or failed.action.do not in DEEDS:
+        if failed.injection != injection or not is_deed(failed.action):
             continue
         if not any(d.seq > failed.seq and d.action == failed.action for d in done):
             return failed

@@ -17,10 +17,9 @@ import requests
 
 from drill.alerting.routing import load_routing, receivers_for
 from drill.alerting.rules import burn_alerts
-from drill.core.actions import HoldFault, HttpFault, ReleaseFault
+from drill.core.actions import AnyAction, HoldFault, HttpFault, ReleaseFault
 from drill.core.errors import ActionFailed
 from drill.core.facts import Endpoints, Facts, Replica, Service
-from drill.core.ports import AnyAction
 from drill.core.probes import Measurement, Probe
 from drill.engine.preflight import preflight
 from drill.engine.run import Runner

@@ -29,7 +29,9 @@ def command(scenario: str, **options: Any) -> int:
     from drill.cli.plan_text import plan_text
     from drill.cli.settings import wiring
 
-    plan = wiring().compile_plan(scenario, settings_from(options)).plan
+    compiled = wiring().compile_plan(scenario, settings_from(options))
+    compiled.close()
+    plan = compiled.plan
     console = Console(machine=options["format_"] == "json")
     if options["format_"] == "json":
         console.data(plan.model_dump_json(indent=2))

@@ -114,7 +114,7 @@ def _hindrances(plan: Plan, target: Target) -> Iterable[Finding]:
         steps = [step for injection in plan.injections for step in injection.steps]
         actions = [action for step in steps for action in (step.action, step.undo)]
         for one in target.hindrances(actions):
-            yield block(one.check, one.text, one.fix)
+            yield (block if one.level == "block" else warn)(one.check, one.text, one.fix)
 
 
 def _target(plan: Plan, target: Target) -> Iterable[Finding]:

@@ -17,10 +17,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from drill.core.actions import RunActivity, UndoActivity
+from drill.core.actions import AnyAction, RunActivity, UndoActivity
 from drill.core.errors import ActionFailed, Unavailable
 from drill.core.facts import Endpoints, Facts
-from drill.core.ports import AnyAction, Target
+from drill.core.ports import Target
 from drill.core.probes import Measurement, Probe
 from drill.target.activities.guard import BEAT_S
 from drill.target.activities.ledger import undo_once

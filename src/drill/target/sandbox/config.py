@@ -6,6 +6,8 @@ Written as JSON, which is YAML.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from drill.core.units import prometheus_duration
 from drill.target.sandbox.spec import Launch, SandboxSpec
@@ -18,14 +20,32 @@ from drill.target.sandbox.topology import (
     places,
 )
 
+QUICK_DISCOVERY = "--scrape.discovery-reload-interval=100ms"
+"""Prometheus 3: the first scrape comes after 1 s instead of 5 s."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where a server finds its configuration and keeps its data."""
+
+    config: str
+    storage: str
+
 
 def prometheus_config(spec: SandboxSpec, rules_file: str) -> str:
     """Scrape the edge as job ``edge`` and each service as a job of its name, instance = replica."""
-    scrape = prometheus_duration(spec.scrape_interval_s)
     instances = {
         service.name: [(p.name, p.address) for p in places() if p.service == service.name] for service in SERVICES
     }
     jobs = [_job("edge", [("edge", EDGE_ADDRESS)]), *(_job(name, listed) for name, listed in instances.items())]
+    return configuration(spec, rules_file, f"127.0.0.1:{ALERTMANAGER_PORT}", jobs)
+
+
+def configuration(
+    spec: SandboxSpec, rules_file: str, alertmanager: str, scrapes: Sequence[Mapping[str, object]]
+) -> str:
+    """Prometheus's configuration with these scrapes; *alertmanager* is ``host:port``."""
+    scrape = prometheus_duration(spec.scrape_interval_s)
     return json.dumps(
         {
             "global": {
@@ -34,12 +54,8 @@ def prometheus_config(spec: SandboxSpec, rules_file: str) -> str:
                 "evaluation_interval": prometheus_duration(spec.evaluation_interval_s),
             },
             "rule_files": [rules_file],
-            "alerting": {
-                "alertmanagers": [
-                    {"static_configs": [{"targets": [f"127.0.0.1:{ALERTMANAGER_PORT}"]}], "timeout": "2s"}
-                ]
-            },
-            "scrape_configs": jobs,
+            "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}], "timeout": "2s"}]},
+            "scrape_configs": scrapes,
         },
         indent=1,
     )
@@ -57,18 +73,24 @@ def _job(name: str, instances: list[tuple[str, str]]) -> dict[str, object]:
 
 def prometheus_command(launch: Launch, run: str) -> list[str]:
     """Prometheus on the sandbox's own loopback, data in the sandbox's tmpfs."""
-    command = [
-        launch.prometheus,
-        f"--config.file={run}/prometheus.yml",
-        f"--storage.tsdb.path={run}/prometheus",
+    files = Files(f"{run}/prometheus.yml", f"{run}/prometheus")
+    arguments = prometheus_arguments(launch.spec, files, f"127.0.0.1:{PROMETHEUS_PORT}")
+    quick = [QUICK_DISCOVERY] if launch.quick_discovery else []
+    return [launch.prometheus, *arguments, *quick]
+
+
+def prometheus_arguments(spec: SandboxSpec, files: Files, listen: str) -> list[str]:
+    """What Prometheus 2 and 3 are started with; *listen* is ``host:port``."""
+    return [
+        f"--config.file={files.config}",
+        f"--storage.tsdb.path={files.storage}",
         "--storage.tsdb.retention.time=1d",
         "--storage.tsdb.retention.size=200MB",
-        f"--web.listen-address=127.0.0.1:{PROMETHEUS_PORT}",
+        f"--web.listen-address={listen}",
         "--web.enable-lifecycle",
         "--query.max-concurrency=8",
-        f"--rules.alert.resend-delay={prometheus_duration(resend_delay_s(launch.spec))}",
+        f"--rules.alert.resend-delay={prometheus_duration(resend_delay_s(spec))}",
     ]
-    return [*command, "--scrape.discovery-reload-interval=100ms"] if launch.quick_discovery else command
 
 
 def resend_delay_s(spec: SandboxSpec) -> float:
@@ -81,12 +103,17 @@ def resend_delay_s(spec: SandboxSpec) -> float:
 
 
 def alertmanager_command(launch: Launch, run: str) -> list[str]:
-    """Alertmanager without a cluster, on the sandbox's own loopback."""
+    """Alertmanager on the sandbox's own loopback."""
+    files = Files(f"{run}/alertmanager.yml", f"{run}/alertmanager")
+    return [launch.alertmanager, *alertmanager_arguments(files, f"127.0.0.1:{ALERTMANAGER_PORT}")]
+
+
+def alertmanager_arguments(files: Files, listen: str) -> list[str]:
+    """What an Alertmanager without peers is started with; *listen* is ``host:port``."""
     return [
-        launch.alertmanager,
-        f"--config.file={run}/alertmanager.yml",
-        f"--storage.path={run}/alertmanager",
-        f"--web.listen-address=127.0.0.1:{ALERTMANAGER_PORT}",
+        f"--config.file={files.config}",
+        f"--storage.path={files.storage}",
+        f"--web.listen-address={listen}",
         "--cluster.listen-address=",
         "--data.retention=24h",
     ]

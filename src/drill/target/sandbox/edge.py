@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Histogram
 
-from drill.target.sandbox import httpwire
+from drill.agent import httpwire
 from drill.target.sandbox.routes import Routes
 from drill.target.sandbox.service import listen, metrics_handler
 from drill.target.sandbox.topology import (
@@ -89,17 +90,18 @@ class Edge:
         return web.Response(status=code, body=body)
 
 
-def run(endpoints: Path, rates: dict[str, float], seed: int) -> None:
+async def live(endpoints: Path, rates: Mapping[str, float], seed: int) -> None:
+    """Be the edge, for ever. Raises OSError when a port is taken."""
+    edge = Edge(endpoints, seed)
+    keep = [
+        await listen(METRICS_PORT, {"/metrics": metrics_handler(edge.registry)}),
+        await listen(ENTRANCE_PORT, {"/{service}": edge.enter}),
+    ]
+    await asyncio.gather(*(edge.load(service, rate) for service, rate in rates.items()))
+    await asyncio.Event().wait()
+    del keep
+
+
+def run(endpoints: Path, rates: Mapping[str, float], seed: int) -> None:
     """Be the edge until killed."""
-
-    async def serve() -> None:
-        edge = Edge(endpoints, seed)
-        keep = [
-            await listen(METRICS_PORT, {"/metrics": metrics_handler(edge.registry)}),
-            await listen(ENTRANCE_PORT, {"/{service}": edge.enter}),
-        ]
-        await asyncio.gather(*(edge.load(service, rate) for service, rate in rates.items()))
-        await asyncio.Event().wait()
-        del keep
-
-    asyncio.run(serve())
+    asyncio.run(live(endpoints, rates, seed))

@@ -10,11 +10,12 @@ import sys
 from pathlib import Path
 
 from drill.core.errors import Unavailable
-from drill.core.facts import ABILITIES, Ability, Facts, Replica, Service
+from drill.core.facts import ABILITIES, API_ABILITIES, Ability, Facts, Replica, Service
 from drill.target.sandbox import cgroups, programs, topology
 from drill.target.sandbox.spec import SandboxSpec
 
 ABILITIES_WITHIN_S = 20.0
+NO_API: dict[Ability, str] = dict.fromkeys(API_ABILITIES, "the sandbox has no Kubernetes API; use --context")
 
 
 def planned_facts(spec: SandboxSpec) -> Facts:
@@ -34,7 +35,7 @@ def facts_of(spec: SandboxSpec, limits: dict[str, str], missing: dict[Ability, s
         target="sandbox",
         fast_forward=spec.fast_forward,
         services=tuple(_service(service, limits) for service in topology.SERVICES),
-        missing={**missing, "kubernetes": "the sandbox is no cluster"},
+        missing={**NO_API, **missing},
         scrape_interval_s=spec.scrape_interval_s,
         evaluation_interval_s=spec.evaluation_interval_s,
         group_wait_s=spec.group_wait_s,

@@ -17,10 +17,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from drill.core.actions import AwaitReplica, HoldFault, KillReplica, ReleaseFault
+from drill.core.actions import AnyAction, AwaitReplica, HoldFault, KillReplica, ReleaseFault
 from drill.core.errors import ActionFailed, Unavailable, UndoIncomplete
 from drill.core.facts import Ability, Endpoints, Facts
-from drill.core.ports import AnyAction
 from drill.core.probes import Measurement, Probe
 from drill.target.sandbox import leftovers, programs
 from drill.target.sandbox.client import Hold, Leases, Message, ask
@@ -134,7 +133,7 @@ class Sandbox:
                 message = {"do": "await", "replica": action.replica, "within_s": action.within_s}
                 return float(self._do(message, action.within_s + ASK_S)["at"])
             case _:
-                raise ActionFailed(f"the sandbox does not do '{action.do}': activities run beside a target")
+                raise ActionFailed(f"the sandbox does not do '{action.do}'")  # compile has said so
 
     def _hold(self, action: HoldFault) -> float:
         message = {

@@ -12,7 +12,7 @@ from pathlib import Path
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
 
-from drill.target.sandbox import httpwire
+from drill.agent import httpwire
 from drill.target.sandbox.appendlog import AppendLog
 from drill.target.sandbox.routes import Routes
 from drill.target.sandbox.topology import (
@@ -125,17 +125,18 @@ async def listen(port: int, routes: dict[str, Handler], host: str | None = None)
     return runner
 
 
+async def live(service: DemoService, name: str, data: Path, endpoints: Path) -> None:
+    """Be the replica *name*, for ever. Raises OSError when a port is taken."""
+    replica = Replica(service, name, data, endpoints)
+    metrics = metrics_handler(replica.registry)
+    keep = [
+        await listen(METRICS_PORT, {"/metrics": metrics}),
+        await listen(SERVE_PORT, {"/": replica.answer, "/blob": replica.blob, "/ready": replica.ready}),
+    ]
+    await asyncio.Event().wait()
+    del keep
+
+
 def run(place: Place, data: Path, endpoints: Path) -> None:
     """Be the replica at *place* until killed."""
-
-    async def serve() -> None:
-        replica = Replica(BY_NAME[place.service], place.name, data, endpoints)
-        metrics = metrics_handler(replica.registry)
-        keep = [
-            await listen(METRICS_PORT, {"/metrics": metrics}),
-            await listen(SERVE_PORT, {"/": replica.answer, "/blob": replica.blob, "/ready": replica.ready}),
-        ]
-        await asyncio.Event().wait()
-        del keep
-
-    asyncio.run(serve())
+    asyncio.run(live(BY_NAME[place.service], place.name, data, endpoints))

@@ -67,13 +67,14 @@ def application() -> web.Application:
     return app
 
 
+async def live(host: str = "127.0.0.1") -> None:
+    """Be the sink on *host*, for ever. Raises OSError when the port is taken."""
+    runner = web.AppRunner(application(), access_log=None, handle_signals=False)
+    await runner.setup()
+    await web.TCPSite(runner, host, SINK_PORT, reuse_address=True).start()
+    await asyncio.Event().wait()
+
+
 def run() -> None:
-    """Be the sink until killed."""
-
-    async def serve() -> None:
-        runner = web.AppRunner(application(), access_log=None, handle_signals=False)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", SINK_PORT, reuse_address=True).start()
-        await asyncio.Event().wait()
-
-    asyncio.run(serve())
+    """Be the sandbox's sink until killed."""
+    asyncio.run(live())

@@ -1,0 +1,182 @@
+"""Undoing what dead runs left in a cluster, from the annotations on its Services alone, on any machine.
+
+Doing it twice, or twice at once, is harmless: every undo states the state to end in. What a living run holds is
+left to it. Says what was found, what was removed, and what is still there with the command that removes it by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from drill.core.actions import (
+    AnyAction,
+    AwaitReplica,
+    ChangeTemplate,
+    CordonNode,
+    ReleaseFault,
+    ScaleWorkload,
+    describe,
+)
+from drill.core.errors import DrillError
+from drill.target.kubernetes import acts, discovery, intents, leases, marks, objects, paths
+from drill.target.kubernetes.api import Api
+from drill.target.kubernetes.failures import Forbidden
+from drill.target.kubernetes.ports import NodeAgents, PodRef
+from drill.target.kubernetes.view import ServiceView
+
+
+@dataclass
+class Cleared:
+    """What was done. Each list holds sentences for people."""
+
+    living: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    remaining: list[str] = field(default_factory=list)
+
+
+def opted_in(api: Api) -> list[str]:
+    """Return the namespaces that let drills in. Raises ApiFailed."""
+    found = api.list(paths.NAMESPACES, objects.Thing, labels=f"{marks.ALLOWED}=true")
+    return sorted(one.name for one in found.items)
+
+
+class Recovery:
+    """One look at a cluster."""
+
+    def __init__(self, api: Api, agents: Callable[[], NodeAgents]) -> None:
+        """*agents* makes those near the pods; it is called only when something was held in pods."""
+        self._api, self._agents = api, agents
+        self.cleared = Cleared()
+
+    def run(self, namespaces: Sequence[str]) -> Cleared:
+        """Undo what dead runs left in *namespaces*, and on the nodes. Raises nothing for what one of them does."""
+        for namespace in namespaces:
+            try:
+                world = discovery.look(self._api, namespace)
+            except DrillError as error:
+                self.cleared.remaining.append(f"namespace {namespace} cannot be looked at: {error}")
+                continue
+            for service in world.services:
+                for found in intents.found_on(service):
+                    self._undo(found, world)
+        self._uncordon()
+        return self.cleared
+
+    def _undo(self, found: intents.Found, world: discovery.World) -> None:
+        place = f"{found.namespace}/{found.service}"
+        holder = self._living(found)
+        if holder:
+            self.cleared.living.append(f"{place}: a run is under way there: {holder}")
+            return
+        kubectl = f"kubectl --context {self._api.context} -n {found.namespace}"
+        by_hand = f"{kubectl} annotate service {found.service} {found.key}-"
+        if found.intent is None:
+            self.cleared.remaining.append(f"{place}: annotation {found.key}: {found.why}; by hand: {by_hand}")
+            return
+        undos = reversed(found.intent.undo)
+        failed = [(undo, text) for undo in undos if (text := self._undo_one(undo, found, world))]
+        if failed:
+            for undo, text in failed:
+                how = by_hand_of(undo, found.intent, kubectl)
+                self.cleared.remaining.append(f"{place}: {text}; by hand: {how}, then {by_hand}")
+            return
+        try:
+            intents.remove(self._api, found.namespace, found.service, found.key)
+        except DrillError as error:
+            self.cleared.remaining.append(f"{place}: the annotation cannot be removed: {error}; by hand: {by_hand}")
+
+    def _living(self, found: intents.Found) -> str:
+        """Return who holds the lease of the Service, empty when nobody alive does; a dead one's is removed."""
+        path = paths.one("Lease", paths.SYSTEM, leases.lease_name(found.namespace, found.service))
+        lease = leases.read(self._api, path)
+        if lease is None:
+            return ""
+        if not leases.is_dead(self._api, lease):
+            return lease.spec.holder_identity
+        self._api.delete(path, uid=lease.metadata.uid)
+        return ""
+
+    def _undo_one(self, undo: AnyAction, found: intents.Found, world: discovery.World) -> str:
+        """Do one undo; return what is wrong with it, empty when it was done."""
+        assert found.intent is not None, "only what can be read is undone"
+        try:
+            said = self._do(undo, found.intent, world, found.service)
+        except DrillError as error:
+            return f"{describe(undo)}: {error}"
+        self.cleared.removed.append(f"{found.namespace}/{found.service}: {said or describe(undo)}")
+        return ""
+
+    def _do(self, undo: AnyAction, intended: intents.Intent, world: discovery.World, service: str) -> str:
+        view = view_of(self._api, world, service)
+        match undo:
+            case ReleaseFault():
+                return self._release(undo, intended.pods.get(undo.replica), world)
+            case AwaitReplica():
+                acts.await_all(view, undo.within_s)
+                return f"every pod serves again (after {undo.injection} at {undo.replica})"
+            case ScaleWorkload():
+                acts.scale(view, undo)
+            case CordonNode():
+                acts.cordon(view, undo, intended.run)
+            case ChangeTemplate():
+                acts.change_template(view, undo)
+            case _:
+                return f"nothing to do for {undo.do}"
+        return ""
+
+    def _release(self, undo: ReleaseFault, ref: PodRef | None, world: discovery.World) -> str:
+        there = ref is not None and any(pod.metadata.uid == ref.uid for pod in world.pods)
+        if ref is None or not there:
+            return f"{undo.replica}: its pod is gone, and the fault with it"
+        agents = self._agents()
+        agents.prepare([ref.node])
+        agents.release(undo.injection, ref)
+        removed, remains = agents.sweep([ref])
+        self.cleared.removed += removed
+        self.cleared.remaining += remains
+        return f"{undo.replica} (pod {ref.name}): no fault is held any more"
+
+    def _uncordon(self) -> None:
+        """Make nodes schedulable that a drill cordoned and no intent speaks of any more."""
+        if self.cleared.living:
+            return
+        try:
+            nodes = self._api.list(paths.NODES, objects.Node).items
+            for node in nodes:
+                if marks.CORDONED_BY in node.metadata.annotations:
+                    self._api.patch(paths.node(node.name), acts.cordon_patch(False, None))
+                    self.cleared.removed.append(f"node {node.name}: uncordoned")
+        except Forbidden:
+            return  # without rights on nodes no drill of ours cordons one
+        except DrillError as error:
+            self.cleared.remaining.append(f"nodes cannot be looked at: {error}")
+
+
+def by_hand_of(undo: AnyAction, intended: intents.Intent, kubectl: str) -> str:
+    """Return the command that does *undo* without drill."""
+    match undo:
+        case ScaleWorkload():
+            return f"{kubectl} scale {undo.workload.lower()} --replicas={undo.to}"
+        case ChangeTemplate():
+            return f"{kubectl} rollout undo {undo.workload.lower()}"
+        case CordonNode():
+            return f"{kubectl} uncordon {undo.node}"
+        case ReleaseFault() if undo.replica in intended.pods:
+            return f"{kubectl} delete pod {intended.pods[undo.replica].name}"
+        case _:
+            return f"{kubectl} get pods"
+
+
+def view_of(api: Api, world: discovery.World, service: str) -> ServiceView:
+    """Return the Service of *world* called *service* as it is now."""
+    found = world.service(service)
+    assert found is not None, "only Services of this world are asked for"
+    pods = world.pods_of(found)
+    owner = world.workload_of(pods)
+    view = ServiceView(api, found, f"{owner[0]}/{owner[1].name}" if owner and owner[0] != "DaemonSet" else "")
+    view.slots.see(pods, grow=True)
+    return view
+
+
+__all__ = ["Cleared", "Recovery", "opted_in", "view_of"]

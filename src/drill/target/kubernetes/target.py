@@ -1,0 +1,298 @@
+"""A namespace of a Kubernetes cluster as a target: implements :class:`drill.core.ports.Target`.
+
+Owns which way an action goes: through the API (``acts``), or to the agents near the pod (``NodeAgents``). Every
+deed is preceded by its intent on the Service (``intents``). Facts come from the cluster as it is now.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from drill.core.actions import (
+    AnyAction,
+    AwaitReplica,
+    ChangeTemplate,
+    CordonNode,
+    HoldFault,
+    KillReplica,
+    ReleaseFault,
+    ScaleWorkload,
+    is_deed,
+)
+from drill.core.errors import ActionFailed, DrillError, Unavailable, UsageError
+from drill.core.facts import Endpoints, Facts
+from drill.core.ports import Hindrance
+from drill.core.probes import Measurement, Probe
+from drill.target.kubernetes import acts, discovery, intents, objects, paths
+from drill.target.kubernetes.api import Api
+from drill.target.kubernetes.failures import NotThere
+from drill.target.kubernetes.foresee import ahead_of, hindrances
+from drill.target.kubernetes.planned import Timing, facts_of
+from drill.target.kubernetes.ports import NodeAgents
+from drill.target.kubernetes.reading import measure_by_api
+from drill.target.kubernetes.view import ServiceView
+
+SIGKILL = 9
+
+
+class KubernetesTarget:
+    """One namespace. Threads may share it; :meth:`close` lets go of everything."""
+
+    def __init__(
+        self,
+        api: Api,
+        namespace: str,
+        endpoints: Endpoints,
+        timing: Timing,
+        agents: Callable[[], NodeAgents] | None = None,
+        concerned: Collection[str] = (),
+    ) -> None:
+        """*agents* makes those near the pods of the *concerned* services, when they are needed; None: none are."""
+        self.api, self.namespace, self.timing = api, namespace, timing
+        self._endpoints, self._make_agents = endpoints, agents
+        self._agents: NodeAgents | None = None
+        self._concerned = frozenset(concerned)
+        self._lock = threading.RLock()
+        self._views: dict[str, ServiceView] = {}
+        self._places: dict[str, str] = {}
+        self._run = ""
+        self._undos: dict[str, list[AnyAction]] = {}
+        self._deeds: dict[str, list[AnyAction]] = {}
+        self._written: dict[str, tuple[str, str]] = {}
+        self._killed: dict[tuple[str, str], int] = {}
+        self._held: set[str] = set()
+
+    @property
+    def name(self) -> str:
+        """The context's name."""
+        return self.api.context
+
+    def endpoints(self) -> Endpoints:
+        """Where the evidence is, as it is reached from here."""
+        return self._endpoints
+
+    @property
+    def agents(self) -> NodeAgents:
+        """Those near the pods. Raises Unavailable when there are none."""
+        with self._lock:
+            if self._agents is None:
+                if self._make_agents is None:
+                    raise Unavailable("no agents are near the pods: this drill was planned without them")
+                self._agents = self._make_agents()
+            return self._agents
+
+    # ---- what is there ----
+
+    def facts(self) -> Facts:
+        """What compile needs. Raises Unavailable; UsageError when the namespace is not there."""
+        try:
+            world = discovery.look(self.api, self.namespace)
+        except NotThere as error:
+            raise UsageError(
+                f"{self.name} has no namespace '{self.namespace}'", hint="give --namespace, or set it in drill.toml"
+            ) from error
+        with self._lock:
+            here = self._see(world)
+            return facts_of(world, self.name, self.timing, here, self._abilities(here))
+
+    def _see(self, world: discovery.World) -> Mapping[str, Mapping[str, objects.Pod]]:
+        """Give every pod of every Service a place; return the pods by Service and place."""
+        here: dict[str, Mapping[str, objects.Pod]] = {}
+        for service in world.services:
+            pods = world.pods_of(service)
+            owner = world.workload_of(pods)
+            view = self._views.get(service.name)
+            if view is None:
+                name = f"{owner[0]}/{owner[1].name}" if owner and owner[0] != "DaemonSet" else ""
+                view = self._views[service.name] = ServiceView(self.api, service, name)
+            here[service.name] = view.slots.see(pods, grow=True)
+            self._places |= dict.fromkeys(here[service.name], service.name)
+        return here
+
+    def _abilities(self, here: Mapping[str, Mapping[str, objects.Pod]]) -> Callable[[str], Mapping[str, str]]:
+        """Ask the agents on the nodes of the services that are to be broken what they cannot do there."""
+        pods = (pod for name, some in here.items() if name in self._concerned for pod in some.values())
+        nodes = sorted({pod.spec.node_name for pod in pods if pod.spec.node_name})
+        if self._make_agents is None or not nodes:
+            return lambda _: {}
+        try:
+            self.agents.prepare(nodes)
+        except DrillError as error:
+            reason = str(error)
+            return lambda node: {"*": reason} if node in nodes else {}
+        return lambda node: self._abilities_of(node) if node in nodes else {}
+
+    def _abilities_of(self, node: str) -> Mapping[str, str]:
+        try:
+            return {str(name): reason for name, reason in self.agents.abilities(node).items()}
+        except DrillError as error:
+            return {"*": str(error)}
+
+    def view(self, service: str) -> ServiceView:
+        """Return a Service of the namespace. Raises Unavailable when it was not there when facts were read."""
+        with self._lock:
+            found = self._views.get(service)
+        if found is None:
+            raise Unavailable(f"{self.namespace} has no Service '{service}'")
+        return found
+
+    def _view_of(self, replica: str) -> ServiceView:
+        with self._lock:
+            service = self._places.get(replica, "")
+        return self.view(service)
+
+    # ---- what is about to be done ----
+
+    def begin(self, run_id: str, steps: Sequence[tuple[AnyAction, AnyAction]]) -> None:
+        """Learn what the run will do, and make agents ready where it holds faults. Raises Unavailable."""
+        nodes = set[str]()
+        with self._lock:
+            self._run = run_id
+            for action, undo in steps:
+                self._deeds.setdefault(action.injection, []).append(action)
+                undos = self._undos.setdefault(action.injection, [])
+                if undo not in undos:
+                    undos.append(undo)
+                if needs_agents(action) and not isinstance(action, ScaleWorkload | ChangeTemplate | CordonNode):
+                    self._held.add(action.replica)
+        for replica in self._held:
+            nodes.add(self._view_of(replica).pod(replica).spec.node_name)
+        if nodes:
+            self.agents.prepare(sorted(nodes))
+
+    def hindrances(self, actions: Sequence[AnyAction]) -> Sequence[Hindrance]:
+        """What is in the way: rights, budgets, autoscalers, rollouts, nodes. Raises Unavailable."""
+        world = discovery.look(self.api, self.namespace)
+        with self._lock:
+            pods = {name: pod for some in self._see(world).values() for name, pod in some.items()}
+        return tuple(hindrances(ahead_of(self.api, world, actions, pods)))
+
+    def _intend(self, action: AnyAction) -> None:
+        """Write the intent of the action's injection, once, before its first deed. Raises ActionFailed."""
+        with self._lock:
+            if action.injection in self._written:
+                return
+            service = self._service_of(action)
+            deeds = self._deeds.get(action.injection, [action])
+            held = [one.replica for one in deeds if isinstance(one, HoldFault)]
+            try:
+                pods = {name: self._view_of(name).ref(name) for name in held}
+                intended = intents.intent(self._run, action.injection, self._undos[action.injection], pods)
+                intents.write(self.api, self.namespace, service, intended)
+            except DrillError as error:
+                raise ActionFailed(f"the undo cannot be written down on Service {service}: {error}") from error
+            self._written[action.injection] = service, intended.key
+
+    def _service_of(self, action: AnyAction) -> str:
+        if isinstance(action, ScaleWorkload | ChangeTemplate | CordonNode):
+            return action.service
+        return self._places.get(action.replica, "")
+
+    def settled(self, injection: str) -> None:
+        """Take the intent away: everything it speaks of was undone and looked at. Raises ActionFailed."""
+        with self._lock:
+            written = self._written.pop(injection, None)
+        if written is None:
+            return
+        service, key = written
+        try:
+            intents.remove(self.api, self.namespace, service, key)
+        except DrillError as error:
+            raise ActionFailed(f"annotation {key} of Service {service} cannot be removed: {error}") from error
+
+    # ---- doing ----
+
+    def execute(self, action: AnyAction) -> float:
+        """Do *action*; return the Unix time at which it was done. Raises ActionFailed."""
+        try:
+            if is_deed(action):
+                self._intend(action)
+            return self._do(action)
+        except ActionFailed:
+            raise
+        except DrillError as error:
+            raise ActionFailed(str(error), hint=error.hint) from error
+
+    def _do(self, action: AnyAction) -> float:
+        match action:
+            case HoldFault():
+                return self.agents.hold(action, self._view_of(action.replica).ref(action.replica, 0))
+            case ReleaseFault():
+                return self._release(action)
+            case KillReplica():
+                return self._kill(action)
+            case AwaitReplica():
+                starts = self._killed.get((action.injection, action.replica))
+                return acts.await_replica(self._view_of(action.replica), action, starts)
+            case ScaleWorkload():
+                return acts.scale(self.view(action.service), action)
+            case ChangeTemplate():
+                return acts.change_template(self.view(action.service), action)
+            case CordonNode():
+                return acts.cordon(self.view(action.service), action, self._run)
+            case _:
+                raise ActionFailed(f"a Kubernetes target cannot do this: {action.do}")
+
+    def _release(self, action: ReleaseFault) -> float:
+        return self.agents.release(action.injection, self._view_of(action.replica).ref(action.replica, 0))
+
+    def _kill(self, action: KillReplica) -> float:
+        view = self._view_of(action.replica)
+        pod = view.pod(action.replica)
+        self._killed[action.injection, action.replica] = view.slots.starts(action.replica)
+        match action.mode:
+            case "evict":
+                return acts.evict(self.api, pod)
+            case "delete":
+                return acts.delete(self.api, pod)
+            case "kill":
+                return self.agents.signal(view.ref(action.replica), SIGKILL)
+
+    # ---- looking ----
+
+    def measure(self, probe: Probe) -> Measurement:
+        """Answer *probe*: from the cluster's state, or by the agents near the pod. Raises Unavailable."""
+        view = self._view_of(probe.replica)
+        by_api = measure_by_api(view, probe)
+        if by_api is not None:
+            return by_api
+        peers = self.view(probe.peer).refs() if probe.peer in self._views else []
+        return self.agents.measure(probe, view.ref(probe.replica), peers)
+
+    def snapshot(self, replica: str) -> Mapping[str, str]:
+        """What drills may change: Service, workload, nodes of this run, and the pod itself where faults are held.
+
+        Nothing of it names a pod: a replica that was replaced in the meantime is compared with the one before.
+        """
+        view = self._view_of(replica)
+        found = dict(view.state())
+        for node in self._nodes():
+            seen = self.api.get(paths.node(node), objects.Node)
+            found[f"node {node} unschedulable"] = str(seen.spec.unschedulable).lower()
+        if replica in self._held:
+            found |= self.agents.snapshot(view.ref(replica, 0))
+        return found
+
+    def _nodes(self) -> list[str]:
+        deeds = [one for some in self._deeds.values() for one in some]
+        return sorted({one.node for one in deeds if isinstance(one, CordonNode)})
+
+    def log_lines(self) -> Sequence[str]:
+        """A cluster's servers log elsewhere."""
+        return ()
+
+    def close(self) -> None:
+        """Let go of agents and connections. Raises UndoIncomplete, naming what agents left."""
+        with self._lock:
+            agents, self._agents = self._agents, None
+        try:
+            if agents is not None:
+                agents.close()
+        finally:
+            self.api.close()
+
+
+def needs_agents(action: AnyAction) -> bool:
+    """True for what only somebody near the pod can do."""
+    return isinstance(action, HoldFault) or (isinstance(action, KillReplica) and action.mode == "kill")
