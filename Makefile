@@ -94,6 +94,7 @@ generate: $(INSTALLED) ## Write rules, routes and dashboard anew from prometheus
 	@$(BIN)/drill schema scenario > schemas/scenario.v1.json
 	@$(BIN)/drill schema report > schemas/report.v1.json
 	@$(BIN)/drill schema drill > schemas/drill.v1.json
+	@$(BIN)/drill schema config > schemas/config.v1.json
 
 clean: ## Remove the virtual environment and all caches; runs are kept.
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

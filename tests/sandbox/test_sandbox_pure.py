@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from drill.agent import httpwire, prober
+from drill.agent.holder import HoldRequest
 from drill.core.facts import ABILITIES
 from drill.target.sandbox import (
     agents,
     appendlog,
     config,
-    httpwire,
     init,
     network,
-    prober,
     routes,
     servers,
     sink,
@@ -178,7 +178,7 @@ def test_a_webhook_becomes_one_notification_for_each_alert() -> None:
 def test_the_agents_command_names_namespace_process_and_every_cgroup() -> None:
     container = supervisor.Container(topology.Place("cart", 0), netns=33, pid=44)
     groups = Cgroups(1, {"cpu": Path("/cg/cpu/x"), "memory": Path("/cg/memory/x")})
-    request = agents.HoldRequest.read(
+    request = HoldRequest.read(
         {"injection": "slow", "replica": "cart-0", "spec": "{}", "ttl": 10, "deadline": 60, "lease": 6}
     )
     command = agents.hold_command(request, container, groups, "/run/sandbox")

@@ -54,6 +54,11 @@ def tools(steps: Steps) -> dict[str, Path]:
     return found
 
 
+def sloth(steps: Steps) -> Path:
+    """Build Sloth, the SLO generator, and return the path of the program."""
+    return gobuild.obtain(gobuild.sloth_build(), Cache(user_cache() / "tools"), steps) / "sloth"
+
+
 def build(steps: Steps) -> tuple[Parts, NodeImage]:
     """Build all that a private cluster needs, without starting anything."""
     unpacked = debian.obtain(cache(), steps)

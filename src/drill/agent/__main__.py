@@ -17,6 +17,7 @@ def _parser() -> argparse.ArgumentParser:
     hold.add_argument("--spec", required=True, help="the fault as JSON")
     for name in ("ttl", "deadline", "lease"):
         hold.add_argument(f"--{name}", type=_seconds, required=True, metavar="S")
+    hold.add_argument("--shelter", action="append", default=[], metavar="PATH", help="cgroup the guard may live in")
     hold.add_argument("--envoy", default="", metavar="PATH")
     hold.add_argument("--stress-ng", default="", metavar="PATH")
     abilities = commands.add_parser("abilities", help="say which faults can be made here")
@@ -27,11 +28,16 @@ def _parser() -> argparse.ArgumentParser:
     clear.add_argument("--id", default="", help="only the fault of this injection")
     clear.add_argument("--kind", default="", help="and only what a fault of this kind (of its spec) can leave")
     clear.add_argument("--oom-score", default="", help="the oom_score_adj the replica's processes should have")
+    commands.add_parser("serve", help="answer one runner about all pods of this node, on stdin and stdout")
+    stay = commands.add_parser("stay", help="be the first process of a helper pod")
+    stay.add_argument("--idle", type=_seconds, required=True, metavar="S")
+    stay.add_argument("--deadline", type=_seconds, required=True, metavar="S")
     for sub in (hold, abilities, snapshot, clear):
         sub.add_argument("--netns", default="", metavar="PATH", help="network namespace to enter")
         sub.add_argument("--pid", type=int, default=0, help="main process of the replica")
         sub.add_argument("--root", default="/", metavar="PATH", help="root through which --path is reached")
         sub.add_argument("--cgroup", action="append", default=[], nargs="+", metavar="PATH")
+        sub.add_argument("--protect", action="append", default=[], metavar="PATH", help="do not fill its disk")
         if sub is not hold:
             sub.add_argument("--path", default="", help="the directory a disk fault fills")
     return parser
@@ -62,6 +68,8 @@ def _hold(options: argparse.Namespace) -> int:
         cgroups=_cgroups(options),
         envoy=options.envoy,
         stress_ng=options.stress_ng,
+        shelter=tuple(options.shelter),
+        protected=tuple(options.protect),
     )
     return hold(site, options.spec, options.netns)
 
@@ -77,6 +85,7 @@ def _abilities(options: argparse.Namespace) -> int:
         path=options.path,
         envoy=options.envoy,
         stress_ng=options.stress_ng,
+        protected=tuple(options.protect),
     )
     print(json.dumps(abilities(place)))
     return 0
@@ -112,6 +121,18 @@ def _clear(options: argparse.Namespace) -> int:
     return LEFT if remains else 0
 
 
+def _serve(_: argparse.Namespace) -> int:
+    from drill.agent.node.conductor import serve
+
+    return serve()
+
+
+def _stay(options: argparse.Namespace) -> int:
+    from drill.agent.node.stay import stay
+
+    return stay(options.idle, options.deadline)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the exit status."""
     from drill.agent.commands import complete_path
@@ -119,7 +140,14 @@ def main(arguments: list[str] | None = None) -> int:
 
     options = _parser().parse_args(arguments)
     complete_path()
-    commands = {"hold": _hold, "abilities": _abilities, "snapshot": _snapshot, "clear": _clear}
+    commands = {
+        "hold": _hold,
+        "abilities": _abilities,
+        "snapshot": _snapshot,
+        "clear": _clear,
+        "serve": _serve,
+        "stay": _stay,
+    }
     try:
         return commands[options.command](options)
     except (CannotApply, OSError) as error:

@@ -25,7 +25,7 @@ from drill.agent.spec import Disk, Packet
 if TYPE_CHECKING:
     from drill.agent.packet_shape import Shaped
 
-LIMIT_S = 8.0
+LIMIT_S = 30.0
 """A check that takes longer counts as missing."""
 
 
@@ -40,6 +40,7 @@ class Place:
     path: str = ""
     envoy: str = ""
     stress_ng: str = ""
+    protected: tuple[str, ...] = ()
 
 
 def abilities(place: Place) -> dict[str, str]:
@@ -198,7 +199,7 @@ def _disk(place: Place) -> None:
     if place.path:
         from drill.agent.disk import DiskFill
 
-        site = Site(id="ability", ttl=1, deadline=1, lease=1, root=place.root)
+        site = Site(id="ability", ttl=1, deadline=1, lease=1, root=place.root, protected=place.protected)
         DiskFill(Disk(path=place.path), site).prepare()
 
 

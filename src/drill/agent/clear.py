@@ -68,8 +68,8 @@ def clear(
 ) -> tuple[list[str], list[str]]:
     """Remove everything of drill's, or of *only* one fault; return what was removed and what remains."""
     clearing = _Clearing()
-    places = {("--netns", netns), ("--pid", str(pid or "")), *(("--cgroup", name) for name in directories)}
-    clearing.step("agents", lambda: _agents({place for place in places if place[1]}, only.id))
+    places = places_of(netns, pid, directories)
+    clearing.step("agents", lambda: _agents(places, only.id))
     if netns:
         enter_namespace(netns)
         if only.may_have("packet", "http"):
@@ -111,9 +111,20 @@ def _holds_at(pid: int, places: set[tuple[str, str]], injection: str) -> bool:
     return False
 
 
-def _agents(places: set[tuple[str, str]], injection: str) -> tuple[list[str], list[str]]:
+def agents_at(places: set[tuple[str, str]], injection: str = "") -> list[int]:
+    """Return the agents that hold a fault (of *injection*) at one of *places*, each an option and its value."""
     found = {pid for pid in _processes() if _holds_at(pid, places, injection)}
-    agents = sorted(pid for pid in found if parent_of(pid) not in found)  # its guard and worker end with it
+    return sorted(pid for pid in found if parent_of(pid) not in found)  # its guard and worker end with it
+
+
+def places_of(netns: str, pid: int, directories: Sequence[str]) -> set[tuple[str, str]]:
+    """Return what an agent that works at this replica has on its command line."""
+    places = {("--netns", netns), ("--pid", str(pid or "")), *(("--cgroup", name) for name in directories)}
+    return {place for place in places if place[1]}
+
+
+def _agents(places: set[tuple[str, str]], injection: str) -> tuple[list[str], list[str]]:
+    agents = agents_at(places, injection)
     for number, patience in ((signal.SIGTERM, AGENT_END_S), (signal.SIGKILL, AGENT_END_S)):
         for pid in agents:
             with contextlib.suppress(ProcessLookupError):

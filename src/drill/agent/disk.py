@@ -1,6 +1,7 @@
 """A file system filled by a file that has no name, so that the kernel frees it when the agent dies.
 
-Refuses the file system the agent itself runs on: filling a node's root disk hurts everybody on it. Because the
+Refuses the file system the agent itself runs on, those it is told to protect, and overlays, whose space is that of
+the file system below: filling a node's disk hurts everybody on it. Because the
 file has no name, tools that add up files (``du``) do not see it; ``statfs`` and every writer do.
 """
 
@@ -10,6 +11,7 @@ import ctypes
 import errno
 import os
 import stat
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -21,6 +23,7 @@ PREFIX = ".drill-fill-"
 SYS_OPENAT2 = 437  # asm-generic/unistd.h, the same number on every architecture since Linux 5.6
 RESOLVE_IN_ROOT = 0x10  # linux/openat2.h
 CHUNK = 1 << 20
+OVERLAYFS = 0x794C7630  # linux/magic.h
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -65,11 +68,20 @@ class DiskFill(Held):
             self.directory = open_inside(self.site.root, self.spec.path)
         except OSError as error:
             raise CannotApply(f"{self.spec.path} cannot be opened: {error}") from error
-        own = {Path(place).stat().st_dev for place in ("/", "/tmp", "/proc/self/exe")}  # nosec B108 - only looked at
-        if os.fstat(self.directory).st_dev in own:
-            raise CannotApply(f"{self.spec.path} is on the machine's own file system: filling it is refused")
+        if reason := self._refusal():
+            raise CannotApply(f"{self.spec.path} is on {reason}: filling it is refused")
         if self._free() <= self.spec.leave_bytes:
             raise CannotApply(f"{self.spec.path}: only {self._free()} bytes are free already")
+
+    def _refusal(self) -> str:
+        """Return whose file system it is when others live on it too."""
+        own = ("/", "/tmp", "/proc/self/exe", *self.site.protected)  # nosec B108 - only looked at
+        if os.fstat(self.directory).st_dev in {Path(place).stat().st_dev for place in own}:
+            return "the machine's own file system"
+        state = ctypes.create_string_buffer(256)
+        if _libc.fstatfs(self.directory, state) == 0 and int.from_bytes(state.raw[:4], sys.byteorder) == OVERLAYFS:
+            return "an overlay, a container's part of the machine's own file system"
+        return ""
 
     def _free(self) -> int:
         state = os.fstatvfs(self.directory)

@@ -19,6 +19,10 @@ class Site:
     cgroups: tuple[str, ...] = ()
     envoy: str = ""
     stress_ng: str = ""
+    shelter: tuple[str, ...] = ()
+    """Cgroup directories of the replica that a guard may hide in, from whoever kills all of the agent's own."""
+    protected: tuple[str, ...] = ()
+    """Paths whose file systems are never filled: the node's own, where the agent runs in a container."""
 
 
 class Held:
@@ -65,6 +69,10 @@ class Held:
     def report(self) -> Mapping[str, object]:
         """Return what was seen while the fault was held."""
         return {}
+
+    def shelter(self) -> tuple[str, ...]:
+        """Return where the guard must live to outlast the agent's pod; for what no kernel timeout ends."""
+        return ()
 
     def guard_tick(self) -> None:
         """Look after what the kernel would not forgive; called in the guard only."""

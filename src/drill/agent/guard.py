@@ -14,6 +14,7 @@ import os
 import select
 import signal
 import time
+from pathlib import Path
 from typing import NoReturn
 
 from drill.agent.fault import Held
@@ -69,6 +70,7 @@ class Guard:
 def _guard_main(fault: Held, agent: int, reader: int) -> NoReturn:
     try:
         _leave_the_terminal()
+        _take_shelter(fault.shelter())
         verdict = _watch(fault, agent, reader)
         if verdict:
             if verdict == "agent-hung":
@@ -86,6 +88,13 @@ def _leave_the_terminal() -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 2):
         os.dup2(nothing, descriptor)
+
+
+def _take_shelter(directories: tuple[str, ...]) -> None:
+    """Move into the victim's cgroups: who kills all processes of a helper pod finds them by its own cgroups."""
+    for directory in directories:
+        with contextlib.suppress(OSError):
+            Path(directory, "cgroup.procs").write_text("0")
 
 
 def _watch(fault: Held, agent: int, reader: int) -> str:

@@ -1,7 +1,7 @@
 """Which processes are drill's: those an agent put beside a victim, and what they started.
 
 Two marks, since either may be lost: a variable in the environment (stress-ng's workers overwrite theirs with their
-title) and a standard output that goes to a memory file of ours.
+title) and a standard output that goes to a memory file of ours. An agent's own line is known by its command.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from drill.agent.kernel import parent_of, process_state
+from drill.agent.kernel import command_line, parent_of, process_state
 
 VARIABLE = "DRILL_AGENT"
 OUTPUT = "drill-"
@@ -20,7 +20,9 @@ def _marked(pid: int) -> bool:
     try:
         if f"{VARIABLE}=".encode() in Path(f"/proc/{pid}/environ").read_bytes():
             return True
-        return str(Path(f"/proc/{pid}/fd/1").readlink()).startswith(f"/memfd:{OUTPUT}")
+        if str(Path(f"/proc/{pid}/fd/1").readlink()).startswith(f"/memfd:{OUTPUT}"):
+            return True
+        return {"drill.agent", "hold"} <= set(command_line(pid))
     except OSError:
         return False
 

@@ -1,8 +1,9 @@
 """Every process of the replica stopped by SIGSTOP, continued by SIGCONT.
 
-Nothing in the kernel ends a stop by itself. The guard continues the processes when the agent dies or hangs; if both
-are killed together the processes stay stopped until ``clear`` continues them: the sandbox's init asks for it at
-once, elsewhere `drill recover` does.
+Nothing in the kernel ends a stop by itself. The guard continues the processes when the agent dies or hangs. In a
+helper pod it lives in the victim's cgroups, so that the end of the pod is not its end; if agent and guard are
+killed together all the same, the processes stay stopped until ``clear`` continues them: the sandbox's init and a
+node's conductor ask for it at once, elsewhere `drill recover` does.
 """
 
 from __future__ import annotations
@@ -99,6 +100,10 @@ class Paused(Held):
                 return {"processes": len(seen)}
             time.sleep(0.005)
         raise CannotApply(f"a process of the replica does not stop within {STOP_S:g} s (waits for a disk?)")
+
+    def shelter(self) -> tuple[str, ...]:
+        """The replica's cgroups: nothing in the kernel ends a stop by itself."""
+        return self.site.shelter
 
     def watched(self) -> list[int]:
         """The main process."""

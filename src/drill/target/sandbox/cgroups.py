@@ -16,6 +16,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from drill.agent import usage
+from drill.agent.hierarchies import CgroupMount, parse_mounts, parse_own
+from drill.agent.usage import CpuSample
 from drill.target.sandbox.topology import CPU_LIMIT, CPU_PERIOD_US, MEMORY_LIMIT
 
 DIRECTORY_PREFIX = "drill-sandbox-"
@@ -24,15 +27,6 @@ V1_SHARES = 262_144
 V2_WEIGHT = 10_000
 """The largest weights the kernel takes."""
 DELEGATE_HINT = "start drill with: systemd-run --user --scope -p Delegate=yes drill …, or as root"
-
-
-@dataclass(frozen=True)
-class CpuSample:
-    """CFS counters: CPU seconds used, periods that passed, periods in which the group was throttled."""
-
-    usage_s: float
-    periods: int
-    throttled: int
 
 
 @dataclass(frozen=True)
@@ -66,83 +60,20 @@ class Cgroups:
 
     def oom_kills(self, replica: str) -> int | None:
         """How often the kernel killed for want of memory in *replica*'s group; None without the controller."""
-        if "memory" not in self.bases:
-            return None
-        name = "memory.events" if self.version == 2 else "memory.oom_control"
-        return _table(self.bases["memory"] / replica / name).get("oom_kill", 0)
+        return usage.oom_kills(self.bases["memory"] / replica) if "memory" in self.bases else None
 
     def cpu(self, replica: str) -> CpuSample | None:
         """CPU counters of *replica*; None without the controller."""
         if "cpu" not in self.bases:
             return None
-        stat = _table(self.bases["cpu"] / replica / "cpu.stat")
-        if self.version == 2:
-            usage = stat.get("usage_usec", 0) / 1e6
-        elif "cpuacct" in self.bases:
-            usage = int((self.bases["cpuacct"] / replica / "cpuacct.usage").read_text()) / 1e9
-        else:
-            usage = 0.0
-        return CpuSample(usage, stat.get("nr_periods", 0), stat.get("nr_throttled", 0))
+        accounts = self.bases.get("cpuacct")
+        return usage.cpu(self.bases["cpu"] / replica, accounts / replica if accounts else None)
 
     def memory_ratio(self, replica: str) -> float | None:
-        """Working set (usage less inactive page cache, as the kubelet counts) by the limit, 0..1."""
+        """Working set by the limit, 0..1."""
         if "memory" not in self.bases:
             return None
-        group = self.bases["memory"] / replica
-        stat = _table(group / "memory.stat")
-        if self.version == 2:
-            usage, inactive = "memory.current", stat.get("inactive_file", 0)
-        else:
-            usage, inactive = "memory.usage_in_bytes", stat.get("total_inactive_file", 0)
-        return max(0, int((group / usage).read_text()) - inactive) / MEMORY_LIMIT
-
-
-def _table(path: Path) -> dict[str, int]:
-    """Read a ``name number`` file; an unreadable one is empty."""
-    try:
-        pairs = (line.split() for line in path.read_text().splitlines())
-        return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
-    except OSError:
-        return {}
-
-
-@dataclass(frozen=True)
-class CgroupMount:
-    """One mounted hierarchy: where, which part of it (``root``), and its controllers (empty for v2)."""
-
-    point: Path
-    root: str
-    version: int
-    options: frozenset[str] = frozenset()
-
-    def directory(self, path: str) -> Path | None:
-        """Where cgroup *path* is seen through this mount; None when it lies outside."""
-        inside = os.path.relpath(path, self.root)
-        return None if inside.startswith("..") else (self.point / inside)
-
-
-def parse_mounts(mountinfo: str) -> list[CgroupMount]:
-    """All cgroup hierarchies in ``/proc/self/mountinfo`` (format: proc(5))."""
-    mounts = []
-    for line in mountinfo.splitlines():
-        left, _, right = line.partition(" - ")
-        before, after = left.split(), right.split()
-        if len(before) < 5 or len(after) < 3 or after[0] not in ("cgroup", "cgroup2"):
-            continue
-        version = 2 if after[0] == "cgroup2" else 1
-        options = frozenset(after[2].split(",")) if version == 1 else frozenset()
-        mounts.append(CgroupMount(Path(before[4]), before[3], version, options))
-    return mounts
-
-
-def parse_own(text: str) -> dict[str, str]:
-    """``/proc/self/cgroup`` as controller to path; version 2 stands under the empty name."""
-    own: dict[str, str] = {}
-    for line in text.splitlines():
-        _, controllers, path = line.split(":", 2)
-        for controller in controllers.split(","):
-            own[controller] = path
-    return own
+        return usage.memory_used(self.bases["memory"] / replica) / MEMORY_LIMIT
 
 
 def v1_homes(mounts: Iterable[CgroupMount], own: Mapping[str, str]) -> dict[str, Path]:

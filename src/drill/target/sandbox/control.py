@@ -14,9 +14,10 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from drill.target.sandbox import children, prober, supervisor
-from drill.target.sandbox.agents import REVERT_S, HoldRequest, said_clean
-from drill.target.sandbox.cgroups import CpuSample
+from drill.agent import prober
+from drill.agent.holder import REVERT_S, HoldRequest, read_stream, said_clean
+from drill.agent.usage import CpuSample
+from drill.target.sandbox import children, probing, supervisor
 from drill.target.sandbox.supervisor import Container
 from drill.target.sandbox.topology import REPLICAS, SERVICES
 from drill.target.sandbox.world import World
@@ -187,7 +188,7 @@ class Control:
 
         def fork() -> tuple[int, asyncio.Future[int]]:
             pid = children.fork(
-                lambda: prober.run(kind, address, namespaces, samples, writer_fd),
+                lambda: probing.run(kind, address, namespaces, samples, writer_fd),
                 self._world.log,
                 keep=(*namespaces, writer_fd),
             )
@@ -197,7 +198,7 @@ class Control:
             pid, ended = await children.in_callback(fork)
         finally:
             os.close(writer_fd)
-        reader = await children.read_stream(reader_fd)
+        reader = await read_stream(reader_fd)
         try:
             async with asyncio.timeout(PROBE_S):
                 text = await reader.read()

@@ -16,7 +16,7 @@ from pathlib import Path
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Histogram
 
-from drill.target.sandbox import httpwire
+from drill.agent import httpwire
 from drill.target.sandbox.routes import Routes
 from drill.target.sandbox.service import listen, metrics_handler
 from drill.target.sandbox.topology import (

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import socket
 
-from drill.target.sandbox.httpwire import Address
+from drill.agent.httpwire import Address
 
 _PIECE = 65536
 

@@ -191,7 +191,7 @@ async def _until_ready(world: World, servers: dict[str, asyncio.Future[int]]) ->
 
 async def _has_samples() -> bool:
     """True when Prometheus has a sample of answered requests of every service."""
-    from drill.target.sandbox import httpwire
+    from drill.agent import httpwire
 
     query = 'count(count%20by(service)(http_request_duration_seconds_count{code="200"}>0))'
     address = ("127.0.0.1", topology.PROMETHEUS_PORT)
@@ -204,7 +204,7 @@ async def _has_samples() -> bool:
 
 
 async def _answers(port: int) -> bool:
-    from drill.target.sandbox import httpwire
+    from drill.agent import httpwire
 
     try:
         return (await httpwire.get(("127.0.0.1", port), "/-/ready", 2.0)).status == 200

@@ -12,7 +12,7 @@ from pathlib import Path
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
 
-from drill.target.sandbox import httpwire
+from drill.agent import httpwire
 from drill.target.sandbox.appendlog import AppendLog
 from drill.target.sandbox.routes import Routes
 from drill.target.sandbox.topology import (

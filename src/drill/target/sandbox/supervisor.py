@@ -40,6 +40,8 @@ class Container:
     seen_oom_kills: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set, and replaced, whenever a process starts or ends."""
+    moves: bool = False
+    """A restarted process joins the same groups."""
 
     def note_change(self) -> None:
         """Wake all who wait for a change."""

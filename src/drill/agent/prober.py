@@ -1,15 +1,12 @@
-"""Measurements at a replica from the users' side or from a peer's: one short-lived process per probe.
+"""Measurements at a replica from the users' side or from a peer's, on sockets of the namespace they are made from.
 
-Everything here runs in a process forked for it; sockets are made in the network namespace the probe is made
-from, and stay there.
+A socket stays in the network namespace it was made in: whoever makes it has to be there only for that moment.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import os
 import socket
 import struct
 import time
@@ -17,14 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from drill.target.sandbox import httpwire, kernel
-from drill.target.sandbox.topology import CLIENT_TIMEOUT_S, SERVE_PORT
+from drill.agent import httpwire
+from drill.agent.kernel import enter_namespace
 
 CONNECT_TIMEOUT_S = 2.0
-QUICK_TIMEOUT_S = 0.5
-"""Inside the sandbox a connect takes less than a millisecond, and a lost SYN is sent again only after 1 s: one that
-waits this long has lost a packet, or meets nobody.
-"""
 SLOW_CONNECT_S = 0.9
 """Linux sends a lost SYN again after 1 s: a connect that took this long lost a packet."""
 _RETRANS_OFFSET = 100
@@ -37,6 +30,18 @@ NETWORK_KINDS = ("connect_ms", "request_ms", "lost_ratio", "error_ratio", "trans
 
 
 @dataclass(frozen=True)
+class Patience:
+    """How long a probe waits, in seconds.
+
+    ``quick``: for a connect whose success alone counts. A lost SYN is sent again only after 1 s: one that waits
+    this long has lost a packet, or meets nobody. ``request``: as long as a user would wait for an answer.
+    """
+
+    quick: float
+    request: float
+
+
+@dataclass(frozen=True)
 class Try:
     """One connect or request: seconds it took, and whether it succeeded (and without a retransmit)."""
 
@@ -45,13 +50,21 @@ class Try:
     clean: bool = True
 
 
-def open_sockets(namespaces: Sequence[int], count: int) -> list[socket.socket]:
-    """Make *count* sockets, in turn in each of *namespaces*. The caller ends up in the last one used."""
+def open_sockets(namespaces: Sequence[str], count: int) -> list[socket.socket]:
+    """Make *count* sockets, in turn in each of *namespaces* (paths). The calling thread ends up in the last one.
+
+    Raises OSError.
+    """
     sockets = []
     for number in range(count):
-        kernel.enter_netns(namespaces[number % len(namespaces)])
+        enter_namespace(namespaces[number % len(namespaces)])
         sockets.append(httpwire.open_socket())
     return sockets
+
+
+def sockets_needed(kind: str, samples: int) -> int:
+    """How many sockets a probe of *kind* takes."""
+    return 1 if kind == "transfer_kbit" else max(1, samples)
 
 
 async def connect(sock: socket.socket, address: httpwire.Address, timeout_s: float) -> Try:
@@ -80,13 +93,13 @@ async def request(sock: socket.socket, address: httpwire.Address, timeout_s: flo
     return Try(time.perf_counter() - began, ok=answer.status < 500)
 
 
-async def requests(sockets: Sequence[socket.socket], address: httpwire.Address) -> list[Try]:
+async def requests(sockets: Sequence[socket.socket], address: httpwire.Address, timeout_s: float) -> list[Try]:
     """One request on each socket, started a little apart so that they do not queue behind each other."""
     gap = min(0.025, 0.3 / max(1, len(sockets)))
 
     async def later(number: int, sock: socket.socket) -> Try:
         await asyncio.sleep(number * gap)
-        return await request(sock, address, CLIENT_TIMEOUT_S)
+        return await request(sock, address, timeout_s)
 
     return list(await asyncio.gather(*(later(number, sock) for number, sock in enumerate(sockets))))
 
@@ -118,37 +131,18 @@ def rate_kbit(arrivals: Sequence[tuple[float, int]], began: float) -> float:
     return (last_total - first_total) * 8 / 1000 / max(1e-6, last_at - first_at)
 
 
-async def answer(kind: str, address: str, sockets: Sequence[socket.socket]) -> float:
+async def answer(
+    kind: str, address: httpwire.Address, sockets: Sequence[socket.socket], patience: Patience
+) -> float:
     """The number a network probe of *kind* asks for, see ``drill.core.probes.ProbeKind``."""
-    to = (address, SERVE_PORT)
     if kind == "transfer_kbit":
-        return await transfer_kbit(sockets[0], to)
+        return await transfer_kbit(sockets[0], address)
     if kind in ("request_ms", "error_ratio"):
-        tries = await requests(sockets, to)
+        tries = await requests(sockets, address, patience.request)
     else:
-        timeout = CONNECT_TIMEOUT_S if kind == "connect_ms" else QUICK_TIMEOUT_S
-        tries = list(await asyncio.gather(*(connect(sock, to, timeout) for sock in sockets)))
+        timeout = CONNECT_TIMEOUT_S if kind == "connect_ms" else patience.quick
+        tries = list(await asyncio.gather(*(connect(sock, address, timeout) for sock in sockets)))
     if kind in ("connect_ms", "request_ms"):
         return median(each.seconds for each in tries) * 1000
     bad = sum(not each.clean for each in tries) if kind == "lost_ratio" else sum(not each.ok for each in tries)
     return bad / len(tries)
-
-
-async def serves(address: str) -> float:
-    """1 when the replica's process answers, else 0."""
-    try:
-        ready = await httpwire.get((address, SERVE_PORT), "/ready", 1.0)
-    except OSError:
-        return 0.0
-    return 1.0 if ready.status == 200 else 0.0
-
-
-def run(kind: str, address: str, namespaces: Sequence[int], samples: int, out: int) -> None:
-    """Measure and write ``{"value": …, "at": …}`` to the file descriptor *out*."""
-    if kind == "serves":
-        kernel.enter_netns(namespaces[0])
-        value = asyncio.run(serves(address))
-    else:
-        sockets = open_sockets(namespaces, 1 if kind == "transfer_kbit" else max(1, samples))
-        value = asyncio.run(answer(kind, address, sockets))
-    os.write(out, json.dumps({"value": value, "at": time.time()}).encode())

@@ -1,0 +1,107 @@
+"""A container that faults are held at, followed over restarts: seen from the node, without asking the API server.
+
+A restarted container has a new id and a new cgroup beside the old ones in its pod's. It is the one that was not
+there before; where several are new, the one that runs the same command line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from drill.agent.kernel import command_line
+from drill.agent.node import containers
+from drill.agent.node.containers import Container
+from drill.agent.node.spot import Node, PodPlace, Spot
+
+LOOK_S = 0.2
+"""How often a new container is looked for while the old one is gone."""
+RUNTIMES = ("runc", "crun", "youki", "containerd-shim", "conmon")
+
+
+class Followed:
+    """A :class:`drill.agent.holder.Victim`. ``spot`` is where the container is now, or where it was last."""
+
+    moves = True
+
+    def __init__(self, node: Node, pod: PodPlace, spot: Spot, known: Iterable[str]) -> None:
+        self.spot = spot
+        self.pid = 0
+        self.changed = asyncio.Event()
+        self._node, self._pod = node, pod
+        self._known = set(known)
+        self._command = command_line(spot.pid) if spot.pid else []
+        self._pidfd = -1
+        self._search: asyncio.Task[None] | None = None
+        self._watch(spot)
+
+    def note_change(self) -> None:
+        """Wake all who wait for a change."""
+        event, self.changed = self.changed, asyncio.Event()
+        event.set()
+
+    def close(self) -> None:
+        """Follow no longer."""
+        if self._search is not None:
+            self._search.cancel()
+        self._unwatch()
+
+    def _watch(self, spot: Spot) -> None:
+        self.spot = spot
+        with contextlib.suppress(OSError):
+            if spot.pid:
+                self._pidfd = os.pidfd_open(spot.pid)
+                self.pid = spot.pid
+                asyncio.get_running_loop().add_reader(self._pidfd, self._ended)
+        if not self.pid:
+            self._look_out()
+        self.note_change()
+
+    def _unwatch(self) -> None:
+        if self._pidfd >= 0:
+            asyncio.get_running_loop().remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+
+    def _ended(self) -> None:
+        self._unwatch()
+        self.pid = 0
+        self.note_change()
+        self._look_out()
+
+    def _look_out(self) -> None:
+        self._search = asyncio.get_running_loop().create_task(self._until_back())
+
+    async def _until_back(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(LOOK_S)
+            found = await loop.run_in_executor(None, self._successor)
+            if found is not None:
+                self._watch(found)
+                return
+
+    def _successor(self) -> Spot | None:
+        every = containers.containers().values()
+        family = containers.of_pod(every, self._pod.uid, self._pod.container)
+        new = [each for each in family if each.id not in self._known and _runs(each)]
+        same = [each for each in new if each.main and command_line(each.main.pid) == self._command]
+        chosen = same[0] if same else new[0] if len(new) == 1 else None
+        if chosen is None:
+            return None
+        self._known.add(chosen.id)
+        return self._node.spot(chosen, chosen.main, family)
+
+
+def _runs(container: Container) -> bool:
+    """True once the container's own program runs, and not the runtime that starts it."""
+    if container.main is None:
+        return False
+    try:
+        program = str(Path(f"/proc/{container.main.pid}/exe").readlink())
+    except OSError:
+        return False
+    return not any(name in program for name in RUNTIMES)

@@ -1,0 +1,240 @@
+"""Faults held inside pods by one privileged helper pod per node: implements :class:`NodeAgents`.
+
+One stream per node carries everything about all its pods and is the lease of every fault there: when it ends, or
+this process falls silent, the node's conductor reverts all. Nothing is held by the pods' existence alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import secrets
+import socket
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from drill.core.actions import HoldFault
+from drill.core.errors import ActionFailed, DrillError, Unavailable, UndoIncomplete
+from drill.core.facts import ABILITIES, Ability
+from drill.core.probes import Measurement, Probe
+from drill.target.kubernetes import paths
+from drill.target.kubernetes.api import Api
+from drill.target.kubernetes.conversation import Conversation, Message, Said
+from drill.target.kubernetes.lines import LineStream, exec_query
+from drill.target.kubernetes.pods import HelperPods
+from drill.target.kubernetes.podspec import CONTAINER, SERVE, HelperSettings, helper_name, helper_pod
+from drill.target.kubernetes.ports import PodRef
+
+LEASE_S = 6.0
+APPLY_S = 90.0
+RELEASE_S = 90.0
+ASK_S = 90.0
+SWEEP_S = 120.0
+STREAMS = 8
+"""Streams opened at the same time."""
+
+
+class Helpers:
+    """The helpers of one run. Threads may share it."""
+
+    def __init__(
+        self, api: Api, settings: HelperSettings | None = None, *, run: str = "", holder: str = ""
+    ) -> None:
+        """*run* and *holder* are written on the pods; without them: a number of our own, user and machine."""
+        self._api, self._settings = api, settings or HelperSettings()
+        self._run = run or secrets.token_hex(4)
+        self._holder = holder or f"{getpass.getuser()}@{socket.gethostname()}"
+        self._pods = HelperPods(api, self._settings, self._run)
+        self._open: dict[str, Conversation] = {}
+        self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._started: dict[str, str] = {}
+        self._kinds: dict[tuple[str, str], str] = {}
+
+    def prepare(self, nodes: Sequence[str]) -> None:
+        """Start what is missing on *nodes* and open a stream to each. Raises Unavailable."""
+        new = [node for node in dict.fromkeys(nodes) if node not in self._started]
+        names = {node: helper_name(node, self._run) for node in new}
+        self._started |= names  # before they are: whatever comes of it, `close` deletes them
+        pods = {node: helper_pod(self._settings, node, run=self._run, holder=self._holder) for node in new}
+        self._pods.start(pods)
+        with ThreadPoolExecutor(STREAMS, thread_name_prefix="drill-helper") as pool:
+            for opened in [pool.submit(self._conversation, node) for node in dict.fromkeys(nodes)]:
+                opened.result()
+
+    def _conversation(self, node: str) -> Conversation:
+        """Return a living conversation with *node*, opened again if need be. Raises Unavailable."""
+        with self._locks[node]:
+            found = self._open.get(node)
+            if found is not None and found.alive:
+                return found
+            if found is not None:
+                found.close()
+            if node not in self._started or not self._pods.running(self._started[node]):
+                self._start_again(node)
+            self._open[node] = Conversation(node, lambda *calls: self._stream(node, *calls))
+            return self._open[node]
+
+    def _start_again(self, node: str) -> None:
+        """Start a helper on *node*, where none is or one ended: under a new name, for the old one may linger."""
+        again = f"{self._run}-{secrets.token_hex(2)}" if node in self._started else self._run
+        manifest = helper_pod(self._settings, node, run=self._run, holder=self._holder)
+        manifest["metadata"]["name"] = name = helper_name(node, again)
+        if old := self._started.get(node):
+            with contextlib.suppress(DrillError):
+                self._pods.delete([old])
+        self._started[node] = name
+        self._pods.start({node: manifest})
+
+    def _stream(self, node: str, *calls: object) -> LineStream:
+        path = paths.one("Pod", self._settings.namespace, self._started[node], "exec")
+        return LineStream(self._api.stream(path, exec_query(CONTAINER, SERVE)), *calls)  # type: ignore[arg-type]
+
+    def _ask(self, node: str, message: Message, timeout_s: float = ASK_S) -> Message:
+        """Ask the conductor on *node*. Raises Unavailable, Said."""
+        return self._conversation(node).ask(message, timeout_s)
+
+    def abilities(self, node: str) -> Mapping[Ability, str]:
+        """What *node* cannot do, with reasons. Raises Unavailable."""
+        said = self._ask(node, {"do": "abilities"})["abilities"]
+        return {
+            name: str(said.get(name, "the helper does not know it")) for name in ABILITIES if said.get(name, "?")
+        }
+
+    def hold(self, action: HoldFault, pod: PodRef) -> float:
+        """Hold a fault; return when the agent said ``applied``. Raises ActionFailed."""
+        message = {
+            "do": "hold",
+            "pod": place(pod),
+            "injection": action.injection,
+            "replica": pod.name,
+            "spec": action.fault.model_dump_json(),
+            "ttl": action.ttl_s,
+            "deadline": action.deadline_s,
+            "lease": LEASE_S,
+            "reapply": action.reapply,
+        }
+        self._kinds[action.injection, pod.uid] = action.fault.kind
+        try:
+            self._ask(pod.node, message, APPLY_S)
+        except Unavailable as error:
+            self._take_back(action.injection, pod)
+            raise ActionFailed(str(error), hint=error.hint) from error
+        return time.time()
+
+    def _take_back(self, injection: str, pod: PodRef) -> None:
+        """After a hold of which nobody knows whether it was done."""
+        with contextlib.suppress(DrillError):
+            self.release(injection, pod)
+
+    def release(self, injection: str, pod: PodRef) -> float:
+        """End the fault, or find that nothing of it is left. Raises ActionFailed, naming what is."""
+        kind = self._kinds.get((injection, pod.uid), "")
+        message = {"do": "release", "injection": injection, "kind": kind, "pod": place(pod)}
+        try:
+            answer = self._ask_again(pod.node, message, RELEASE_S)
+        except Unavailable as error:
+            raise ActionFailed(f"{pod.name}: {error}", hint=error.hint) from error
+        remains = (answer.get("cleared") or {}).get("remains")
+        if remains:
+            raise ActionFailed(f"{pod.name}: left behind: {', '.join(remains)}")
+        return time.time()
+
+    def _ask_again(self, node: str, message: Message, timeout_s: float) -> Message:
+        """Ask, and once more over a new stream when the old one ended under the question."""
+        try:
+            return self._ask(node, message, timeout_s)
+        except Unavailable:
+            return self._ask(node, message, timeout_s)
+
+    def signal(self, pod: PodRef, number: int) -> float:
+        """Send a signal to the container's main process. Raises ActionFailed."""
+        try:
+            self._ask(pod.node, {"do": "signal", "pod": place(pod), "number": number})
+        except Unavailable as error:
+            raise ActionFailed(str(error), hint=error.hint) from error
+        return time.time()
+
+    def measure(self, probe: Probe, pod: PodRef, peers: Sequence[PodRef] = ()) -> Measurement:
+        """Answer *probe*, from the node's side or from *peers*. Raises Unavailable."""
+        node = peers[0].node if peers else pod.node
+        message = {
+            "do": "probe",
+            "kind": probe.kind,
+            "samples": probe.samples,
+            "pod": place(pod),
+            "peers": [place(peer) for peer in peers if peer.node == node],
+        }
+        try:
+            answer = self._ask_again(node, message, ASK_S)
+        except Said as refusal:
+            raise Unavailable(str(refusal), hint=refusal.hint) from refusal
+        return Measurement(value=float(answer["value"]), at=time.time())
+
+    def snapshot(self, pod: PodRef) -> Mapping[str, str]:
+        """What faults may change at *pod*. Raises Unavailable."""
+        try:
+            seen = self._ask_again(pod.node, {"do": "snapshot", "pod": place(pod)}, ASK_S)["snapshot"]
+        except Said as refusal:
+            raise Unavailable(str(refusal), hint=refusal.hint) from refusal
+        return {str(name): str(text) for name, text in seen.items()}
+
+    def sweep(self, pods: Sequence[PodRef]) -> tuple[Sequence[str], Sequence[str]]:
+        """Remove what nobody holds any more at *pods*, and helper pods that have ended. Raises Unavailable."""
+        self.prepare([pod.node for pod in pods])
+        with ThreadPoolExecutor(STREAMS, thread_name_prefix="drill-sweep") as pool:
+            answers = list(pool.map(self._sweep_one, pods))
+        removed, remains = [], []
+        for pod, said in zip(pods, answers, strict=True):
+            removed += [f"{pod.name}: {what}" for what in said.get("removed", ())]
+            remains += [f"{pod.name}: {what}" for what in said.get("remains", ())]
+        ended = self._pods.ended()
+        stuck = self._pods.delete(ended)
+        removed += [f"helper pod {name}" for name in ended if name not in stuck]
+        return removed, [*remains, *(f"helper pod {name}" for name in stuck)]
+
+    def _sweep_one(self, pod: PodRef) -> Message:
+        try:
+            return self._ask_again(pod.node, {"do": "sweep", "pod": place(pod)}, SWEEP_S)
+        except Said as refusal:
+            return {"remains": [str(refusal)]}
+
+    def close(self) -> None:
+        """Let everything go and delete the helper pods. Raises UndoIncomplete, naming what is left."""
+        left: list[str] = []
+        with ThreadPoolExecutor(STREAMS, thread_name_prefix="drill-helper") as pool:
+            for said in pool.map(self._part, list(self._open.values())):
+                left += said
+        self._open.clear()
+        try:
+            left += [f"helper pod {name}" for name in self._pods.delete(list(self._started.values()))]
+        except DrillError as error:
+            left += [f"helper pods {', '.join(self._started.values())} ({error})"]
+        if left:
+            raise UndoIncomplete(f"left in the cluster: {'; '.join(left)}", hint="drill recover --all")
+        self._started.clear()
+
+    @staticmethod
+    def _part(conversation: Conversation) -> list[str]:
+        try:
+            left = conversation.ask({"do": "bye"}, RELEASE_S)["left"] if conversation.alive else []
+        except DrillError:
+            left = []  # its end reverts too; what it cannot revert, `recover` finds
+        finally:
+            conversation.close()
+        return [f"{each} on {conversation.node}" for each in left]
+
+
+def place(pod: PodRef) -> Message:
+    """Return *pod* as the conductor wants it."""
+    return {
+        "container": pod.container_id,
+        "container_name": pod.container,
+        "uid": pod.uid,
+        "name": pod.name,
+        "address": pod.address,
+        "port": pod.port,
+        "path": pod.data_path,
+    }
