@@ -119,8 +119,8 @@ def run(
     check_not_aborted()
     check_allowed(compiled.plan.target, _services(compiled.plan), time.time())
     if not compiled.place.stays:
-        compiled.close()
-        compiled = compiled.again()
+        planned, compiled = compiled, compiled.again()
+        planned.close()
     plan = compiled.plan
     if not settings.allow_activities:
         check_activities(plan)
