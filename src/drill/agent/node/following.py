@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from drill.agent.kernel import command_line
@@ -27,8 +27,12 @@ class Followed:
 
     moves = True
 
-    def __init__(self, node: Node, pod: PodPlace, spot: Spot, known: Iterable[str]) -> None:
+    def __init__(
+        self, node: Node, pod: PodPlace, spot: Spot, known: Iterable[str], on_end: Callable[[Spot], None]
+    ) -> None:
+        """*known* are the containers that are there already; *on_end* hears at once that the main process ended."""
         self.spot = spot
+        self._on_end = on_end
         self.pid = 0
         self.changed = asyncio.Event()
         self._node, self._pod = node, pod
@@ -68,6 +72,7 @@ class Followed:
 
     def _ended(self) -> None:
         self._unwatch()
+        self._on_end(self.spot)
         self.pid = 0
         self.note_change()
         self._look_out()

@@ -59,10 +59,12 @@ class Helpers:
         names = {node: helper_name(node, self._run) for node in new}
         self._started |= names  # before they are: whatever comes of it, `close` deletes them
         pods = {node: helper_pod(self._settings, node, run=self._run, holder=self._holder) for node in new}
-        self._pods.start(pods)
         with ThreadPoolExecutor(STREAMS, thread_name_prefix="drill-helper") as pool:
-            for opened in [pool.submit(self._conversation, node) for node in dict.fromkeys(nodes)]:
-                opened.result()
+            opened = [pool.submit(self._conversation, node) for node in dict.fromkeys(nodes) if node not in new]
+            if pods:
+                self._pods.start(pods, lambda node: opened.append(pool.submit(self._conversation, node)))
+            for each in opened:
+                each.result()
 
     def _conversation(self, node: str) -> Conversation:
         """Return a living conversation with *node*, opened again if need be. Raises Unavailable."""

@@ -35,7 +35,7 @@ class HelperSettings(Value):
     service_account: str = HELPER
     pull_policy: str = "IfNotPresent"
     deadline_s: int = 3600
-    idle_s: int = 60
+    idle_s: int = 120
     """A helper that no runner has talked to for this long ends by itself."""
 
 
