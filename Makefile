@@ -10,12 +10,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 REAL := e2e or uml or browser
+TESTCLUSTER := PYTHONPATH=tools $(BIN)/python -m testcluster
 
 .NOTPARALLEL:
 .PHONY: help setup setup-test programs demo test check lint types imports unit e2e leaks bench format generate clean
+.PHONY: cluster cluster-down cluster-test smoke
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) programs ## Get everything drill and its tests need (Debian packages, .venv, drill itself).
 
@@ -51,6 +53,19 @@ imports:
 unit:
 	@$(BIN)/pytest -q -m "not ($(REAL) or cluster)" -n auto --dist worksteal
 
+cluster: $(INSTALLED) ## A real kind cluster with drill's images, context kind-drill (a Docker that runs; or root, Go and Debian).
+	@$(TESTCLUSTER) up > /dev/null
+	@$(TESTCLUSTER) images --load
+
+cluster-down: $(INSTALLED) ## Remove that cluster and every trace of it.
+	@$(TESTCLUSTER) down
+
+smoke: setup ## The CI smoke test: kind cluster, demo, every scenario tagged smoke, cluster down; report in smoke/.
+	@.ci/smoke
+
+cluster-test: setup ## The tests that start a real cluster of their own (some 15 minutes; the first time more).
+	@$(BIN)/pytest -q -m cluster
+
 leaks: setup ## Kill drill's processes at random (N=500) and look for anything that is left.
 	@$(BIN)/python -m bench.leaks --n $(or $(N),500)
 
@@ -75,9 +90,11 @@ format: $(INSTALLED) ## Format the code.
 
 generate: $(INSTALLED) ## Write rules, routes and dashboard anew from prometheus/slo, and the schemas.
 	@$(BIN)/drill slo generate
+	@$(BIN)/drill demo generate
 	@$(BIN)/drill schema scenario > schemas/scenario.v1.json
 	@$(BIN)/drill schema report > schemas/report.v1.json
 	@$(BIN)/drill schema drill > schemas/drill.v1.json
+	@$(BIN)/drill schema config > schemas/config.v1.json
 
 clean: ## Remove the virtual environment and all caches; runs are kept.
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

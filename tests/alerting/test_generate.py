@@ -15,6 +15,7 @@ from drill.alerting.artifacts import artifacts, rule_tests
 from drill.alerting.generate import alert_groups, check, recording_groups
 from drill.alerting.rulefile import prometheus_rule, read_groups, rule_file
 from drill.alerting.windows import PAIRS, fast_forwarded
+from drill.cli.app import main
 from drill.core.errors import ProblemsFound
 from drill.slo.model import Slo
 from drill.slo.sloth import load_sloth
@@ -46,8 +47,16 @@ def test_committed_files_are_what_is_generated() -> None:
     """Run `drill slo generate` when this fails."""
     made = {**artifacts(shipped()), **rule_tests(shipped())}
     assert [path for path, text in made.items() if (ROOT / path).read_text() != text] == []
-    committed = {f"prometheus/tests/{file.name}" for file in (ROOT / "prometheus/tests").glob("*.yaml")}
+    committed = {f"prometheus/tests/{file.name}" for file in (ROOT / "prometheus/tests").iterdir()}
     assert committed == {path for path in made if path.startswith("prometheus/tests/")}
+
+
+@pytest.mark.parametrize("name", ["scenario", "report", "drill", "config"])
+def test_committed_schemas_are_what_is_printed(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Run `make generate` when this fails."""
+    assert main(["schema", name]) == 0
+    assert (ROOT / f"schemas/{name}.v1.json").read_text() == capsys.readouterr().out
+    assert {file.name for file in (ROOT / "schemas").glob("*.json")} >= {f"{name}.v1.json"}
 
 
 def test_three_alerts_per_slo_with_the_fixed_windows() -> None:

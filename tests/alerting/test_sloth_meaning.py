@@ -12,20 +12,28 @@ from pathlib import Path
 
 import pytest
 import yaml
+from testcluster.steps import Failed, Missing, Steps
 
 from alerting.sloth_shape import recordings
 from drill.alerting import promql
 from drill.alerting.generate import recording_groups
 from drill.alerting.rulefile import Group, read_groups, rule_file
+from drill.alerting.rules import burn_alerts
 from drill.slo.load import load_slos
 from drill.slo.model import Slo
 from drill.target.sandbox.programs import search_path
+from testcluster import lifecycle
 
 ROOT = Path(__file__).parents[2]
 FILES = [
     *sorted((ROOT / "prometheus/slo").glob("*.yaml")),
     *sorted((ROOT / "tests/slo/cases/sloth").glob("*.yaml")),
 ]
+SLOTHS = {
+    "page": [(6, 6 * 3600, 1800), (14.4, 3600, 300)],
+    "ticket": [(1, 3 * 86400, 6 * 3600), (3, 86400, 2 * 3600)],
+}
+"""Sloth's four pairs for a period of 30 days: factor, long and short window in seconds."""
 SERIES = {
     "events": ['departures_total{late="yes"} 0+1x100 100+7x400', 'departures_total{late="no"} 0+40x500'],
     "labels-at-every-level": ['calls_total{answered="no"} 0+0x200 0+3x300', 'calls_total{answered="yes"} 0+9x500'],
@@ -87,18 +95,51 @@ def test_the_same_values(name: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.e2e
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_sloth_itself_writes_that_shape(path: Path) -> None:
-    sloth = shutil.which("sloth")
-    if sloth is None:
-        pytest.skip("sloth is not installed (a Go program: github.com/slok/sloth/cmd/sloth)")
+@pytest.fixture(scope="session")
+def sloth() -> str:
+    """The real Sloth: one that is installed, else built as a Go module and cached (some minutes the first time)."""
+    if installed := shutil.which("sloth"):
+        return installed
+    if shutil.which("go", path=f"{os.environ.get('PATH', '')}:/usr/local/go/bin") is None:
+        pytest.skip("neither sloth nor a Go toolchain to build it with is here")
+    try:
+        return str(lifecycle.sloth(Steps(quiet=True)))
+    except (Missing, Failed) as error:
+        pytest.skip(f"Sloth could not be built: {error}")
+
+
+def generated(sloth: str, path: Path) -> list[Group]:
+    """What Sloth makes of *path*, read as any rule file is. Files that only drill takes are left out."""
     done = subprocess.run([sloth, "generate", "-i", str(path)], capture_output=True, text=True, timeout=60)
     if done.returncode:
         pytest.skip(f"Sloth refuses this file: {done.stderr[-200:]}")
     groups, problems = read_groups(done.stdout, path.name)
     assert problems == []
+    return groups
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_sloth_itself_writes_that_shape(sloth: str, path: Path) -> None:
+    groups = generated(sloth, path)
     assert written(groups) == written([group for slo in slos_of(path) for group in recordings(slo)])
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_prediction_reads_what_sloth_itself_writes(sloth: str, path: Path) -> None:
+    """Windows, factors and objective from the PromQL: Sloth's page is two pairs joined by `or`, its ticket too."""
+    alerts = burn_alerts(generated(sloth, path))
+    for slo in slos_of(path):
+        for severity, enabled in (
+            ("page", not slo.alerting.page.disable),
+            ("ticket", not slo.alerting.ticket.disable),
+        ):
+            found = [a for a in alerts if a.sloth_id == slo.sloth_id and a.severity == severity]
+            assert sorted((a.factor, a.long_s, a.short_s) for a in found) == (SLOTHS[severity] if enabled else [])
+            assert {a.objective for a in found} <= {pytest.approx(slo.objective)}
 
 
 def written(groups: list[Group]) -> dict[tuple[str, str], str]:

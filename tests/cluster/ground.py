@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Callable
@@ -59,9 +60,25 @@ class Ground:
             assert time.monotonic() < until, "it did not come about in time"
             time.sleep(0.3)
 
+    def with_stateful_set(self) -> None:
+        """Add the StatefulSet ``db`` with its Service."""
+        one = deployment()
+        one |= {"kind": "StatefulSet", "metadata": {"name": "db"}}
+        one["spec"] |= {"replicas": 1, "serviceName": "db", "selector": {"matchLabels": {"app": "db"}}}
+        one["spec"]["template"]["metadata"]["labels"] = {"app": "db"}
+        front = service() | {"metadata": {"name": "db"}}
+        front["spec"]["selector"] = {"app": "db"}
+        for kind, body in (("StatefulSet", one), ("Service", front)):
+            self.admin.create(paths.all_of(kind, self.namespace), body)
+
     def healthy(self) -> bool:
         pods = self.pods()
         return len(pods) == 3 and all(pod.ready for pod in pods)
+
+
+def helper_image() -> str:
+    """The image of helper pods: the shared one, or the one that was loaded with this tree's source."""
+    return os.environ.get("DRILL_HELPER_IMAGE", IMAGE)
 
 
 def service() -> dict[str, Any]:

@@ -65,8 +65,10 @@ def test_a_workload_is_scaled_down_and_back(healthy: Ground):
 
 
 def test_a_size_somebody_else_set_is_left_alone(healthy: Ground):
+    target = healthy.begun(scaled(2, 5))
     with pytest.raises(ActionFailed, match="has 3 replicas now, neither 5 nor 2"):
-        healthy.begun(scaled(2, 5)).execute(scaled(2, 5))
+        target.execute(scaled(2, 5))
+    target.settled("s")
 
 
 def changed(field: str, value: object, before: object) -> ChangeTemplate:
@@ -87,8 +89,10 @@ def test_a_rollout_that_never_becomes_ready_is_taken_back(healthy: Ground):
 
 def test_a_template_somebody_else_changed_is_left_alone(healthy: Ground):
     change = changed("image", NO_IMAGE, "another:tag")
+    target = healthy.begun(change)
     with pytest.raises(ActionFailed, match="somebody else changed it"):
-        healthy.begun(change).execute(change)
+        target.execute(change)
+    target.settled("r")
 
 
 def test_a_drained_node_loses_only_the_services_pods_and_is_given_back(healthy: Ground, own_node: str):

@@ -64,7 +64,7 @@ def the_plan(**changes: Any) -> Plan:
     )
     expected = ExpectedAlert(match={"sloth_id": SLO, "severity": "page"}, receiver="pagerduty", predicted=predicted)
     slo = PlannedSlo(sloth_id=SLO, service="checkout", name="latency", objective=0.99, period_s=43200)
-    return plan().with_(expected=(expected,), slos=(slo,), **changes)
+    return plan().with_(**{"fast_forward": 1, "expected": (expected,), "slos": (slo,), **changes})
 
 
 def recorded(window: str) -> RecordingRule:
@@ -364,6 +364,10 @@ def test_replicas_that_are_gone_are_named() -> None:
     (finding,) = preflight(the_plan(), Path(), 0.0, NOW, target=target).findings
     assert (finding.check, finding.level) == ("target", "block")
     assert "checkout-1" in finding.text
+
+
+def test_a_fast_forwarded_budget_is_nobody_s() -> None:
+    assert look(Path(left=-3.0), the=the_plan(fast_forward=60)) == []
 
 
 class Cautious:

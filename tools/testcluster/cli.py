@@ -46,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     built.add_argument("--load", action="store_true", help="load what is new into the running cluster instead")
     commands.add_parser("build", help="build everything into the cache, start nothing")
     commands.add_parser("tools", help="build Prometheus, promtool, Alertmanager, amtool; print where they are")
+    commands.add_parser("sloth", help="build Sloth, the SLO generator; print where it is")
     return top
 
 
@@ -69,6 +70,8 @@ def _dispatch(arguments: argparse.Namespace, steps: Steps) -> None:
         case "tools":
             for program, path in lifecycle.tools(steps).items():
                 print(f"DRILL_{program.upper()}={path}")
+        case "sloth":
+            print(f"DRILL_SLOTH={lifecycle.sloth(steps)}")
         case "build":
             print(lifecycle.build(steps)[1].archive)
         case "images":
@@ -82,11 +85,11 @@ def _dispatch(arguments: argparse.Namespace, steps: Steps) -> None:
 
 
 def _images(arguments: argparse.Namespace, steps: Steps) -> None:
-    wanted = lifecycle.drill_images(arguments.tag, steps)
     if arguments.load:
-        lifecycle.load_new(lifecycle.find(Options(name=arguments.name), Steps(quiet=True)), wanted, steps)
+        cluster = lifecycle.find(Options(name=arguments.name), Steps(quiet=True))
+        lifecycle.load_drill(cluster, arguments.tag, steps)
         return
-    for image in wanted:
+    for image in lifecycle.drill_images(arguments.tag, steps):
         print(f"{image.ref} {images.whole(lifecycle.cache(), image, steps)}")
 
 

@@ -115,6 +115,14 @@ def server_builds() -> list[Build]:
     ]
 
 
+def sloth_build() -> Build:
+    """The generator whose rules ours are compared with."""
+    sloth = "github.com/slok/sloth"
+    release = pinned(SERVERS / "sloth" / "go.mod", sloth).removeprefix("v")
+    stamp = {f"{sloth}/internal/info.Version": f"v{release}"}
+    return Build("sloth", release, SERVERS / "sloth", {"sloth": f"{sloth}/cmd/sloth"}, stamp)
+
+
 def obtain(build: Build, cache: Cache, steps: Steps) -> Path:
     """Return the folder with the programs of *build*, built if need be. Raises Failed, Missing (no Go)."""
     with steps.step(f"Go programs {', '.join(build.programs)} ({build.name} {build.version})") as step:

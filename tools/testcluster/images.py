@@ -37,9 +37,9 @@ _NOT_COMPILED = r"/kubernetes/(client/(models|api)|docs|e2e_test)/"
 _PROGRAMS = (
     "/usr/bin/python3.11", "/usr/bin/stress-ng", "/usr/sbin/nft", "/usr/sbin/tc",
     *(f"/usr/bin/{name}" for name in (
-        "bash", "cat", "chmod", "cp", "dash", "date", "dd", "df", "du", "echo", "env", "fallocate", "free", "head", "id",
-        "ip", "kill", "ls", "mkdir", "mount", "mv", "nsenter", "ps", "rm", "sleep", "ss", "stat", "sync", "tail",
-        "timeout", "top", "touch", "umount", "uname", "unshare", "wc",
+        "bash", "cat", "chmod", "cp", "dash", "date", "dd", "df", "du", "echo", "env", "fallocate", "free", "head",
+        "id", "ip", "kill", "ls", "mkdir", "mount", "mv", "nsenter", "ps", "rm", "sleep", "ss", "stat", "sync",
+        "tail", "timeout", "top", "touch", "umount", "uname", "unshare", "wc",
     )),
 )  # fmt: skip
 # What Envoy and wheels need of the system beside what the programs need.
@@ -70,6 +70,14 @@ def requirements() -> list[str]:
     found = _project()["dependencies"]
     assert isinstance(found, list)
     return [str(each).replace(" ", "") for each in found]
+
+
+def dockerfiles(tag: str) -> dict[str, Path]:
+    """The same images by users' Dockerfiles: file by full name."""
+    return {
+        f"drill.dev/drill:{tag}": LISTS / "Dockerfile",
+        f"drill.dev/monitoring:{version()}": LISTS / "monitoring.Dockerfile",
+    }
 
 
 def obtain(cache: Cache, servers: Cache, parts: Parts, tag: str, steps: Steps) -> list[Image]:

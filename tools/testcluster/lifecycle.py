@@ -20,6 +20,7 @@ from testcluster.kind import Cluster
 from testcluster.nodeimage import NodeImage, Parts
 from testcluster.steps import Failed, Missing, Steps
 
+_BUILD_S = 1800.0
 _RECORD = engine.STATE / "programs.json"
 
 
@@ -53,6 +54,11 @@ def tools(steps: Steps) -> dict[str, Path]:
     return found
 
 
+def sloth(steps: Steps) -> Path:
+    """Build Sloth, the SLO generator, and return the path of the program."""
+    return gobuild.obtain(gobuild.sloth_build(), Cache(user_cache() / "tools"), steps) / "sloth"
+
+
 def build(steps: Steps) -> tuple[Parts, NodeImage]:
     """Build all that a private cluster needs, without starting anything."""
     unpacked = debian.obtain(cache(), steps)
@@ -66,6 +72,18 @@ def drill_images(tag: str, steps: Steps) -> list[Image]:
     unpacked = debian.obtain(cache(), steps)
     servers = Cache(user_cache() / "tools")
     return images.obtain(cache(), servers, Parts({}, unpacked), tag or images.version(), steps)
+
+
+def load_drill(cluster: Cluster, tag: str, steps: Steps) -> None:
+    """Build drill's images and load what the cluster lacks of them; by Docker where one runs."""
+    if cluster.engine.private:
+        load_new(cluster, drill_images(tag, steps), steps)
+        return
+    for ref, dockerfile in images.dockerfiles(tag or images.version()).items():
+        with steps.step(f"Image {ref}"):
+            words = ["--quiet", "--tag", ref, "--file", str(dockerfile), str(images.REPOSITORY)]
+            cluster.engine.docker("build", *words, timeout=_BUILD_S)
+            cluster.kind("load", "docker-image", ref, timeout=_BUILD_S)
 
 
 def load_new(cluster: Cluster, wanted: Sequence[Image], steps: Steps) -> None:
@@ -119,6 +137,7 @@ def up(options: Options, steps: Steps) -> Cluster:
     if options.netem_node:
         uml.boot(cluster, image, parts.debian, steps)
     kind.create(cluster, image.ref, steps)
+    engine.favour()
     if options.netem_node:
         uml.join(cluster, steps)
     return _finish(cluster, options, steps)

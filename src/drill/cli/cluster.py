@@ -86,7 +86,7 @@ class Session:
         """Return those near the pods, made when they are needed first."""
         with self.lock:
             if self.agents is None:
-                self.agents = make_agents(self.api)
+                self.agents = make_agents(self.api, self.where.context.helper_image)
             return self.agents
 
     def close(self) -> None:
@@ -101,15 +101,16 @@ class Session:
             self.api.close()
 
 
-def make_agents(api: Api) -> NodeAgents:
-    """Return what puts a helper on every node where faults are held; nothing is started yet."""
-    from importlib import import_module
+def make_agents(api: Api, image: str = "") -> NodeAgents:
+    """Return what puts a helper on every node where faults are held; nothing is started yet.
 
-    try:
-        made: NodeAgents = import_module("drill.target.kubernetes.helpers").Helpers(api)
-    except ImportError as error:
-        raise Unavailable(f"no helpers in this build of drill: {error}") from error
-    return made
+    *image* is drill.toml's; $DRILL_HELPER_IMAGE counts where that names none, else the release's own image.
+    """
+    from drill.target.kubernetes.helpers import Helpers
+    from drill.target.kubernetes.podspec import HelperSettings
+
+    image = image or os.environ.get("DRILL_HELPER_IMAGE", "")
+    return Helpers(api, HelperSettings(image=image) if image else HelperSettings())
 
 
 _sessions: dict[tuple[str, Access, str], Session] = {}

@@ -25,19 +25,19 @@ def recover_cluster(settings: RunSettings) -> Cleared:
     named = where(settings)
     api = Api(named.access)
     try:
-        return _recover(api, [named.namespace] if settings.namespace else opted_in(api))
+        return _recover(api, [named.namespace] if settings.namespace else opted_in(api), named.context.helper_image)
     finally:
         api.close()
 
 
-def _recover(api: Api, namespaces: Sequence[str]) -> Cleared:
+def _recover(api: Api, namespaces: Sequence[str], image: str) -> Cleared:
     made: list[NodeAgents] = []
 
     def agents() -> NodeAgents:
         from drill.cli.cluster import make_agents
 
         if not made:
-            made.append(make_agents(api))
+            made.append(make_agents(api, image))
         return made[0]
 
     recovery = Recovery(api, agents)
@@ -73,7 +73,7 @@ def abort_cluster(settings: RunSettings, clear: bool, tell: Callable[[str], None
             tell(f"waiting for {len(holders)} drill(s) to undo and end, at most {ENDS_WITHIN_S:g} s")
         living = _wait(api)
         namespaces = [settings.namespace] if settings.namespace else opted_in(api)
-        cleared = _recover(api, namespaces)
+        cleared = _recover(api, namespaces, named.context.helper_image)
         return AbortResult(
             marker,
             stopped=tuple(sorted(set(holders) - set(living))),

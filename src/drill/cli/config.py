@@ -114,6 +114,7 @@ class ContextConfig(Part):
     kubernetes: str = Field("", description="the context of the kubeconfig")
     kubeconfig: str = Field("", description="the kubeconfig; else $KUBECONFIG or ~/.kube/config")
     namespace: str = Field("", description="the namespace of the services")
+    helper_image: str = Field("", description="image of the helper pods, by digest where a registry gives one")
     prometheus: ServerConfig = Field(ServerConfig(), description="Prometheus, Thanos, Mimir or Cortex")
     alertmanagers: tuple[ServerConfig, ...] = Field((), description="every peer of the Alertmanager cluster")
     sink: ServerConfig | None = Field(None, description="drill's notification sink, where there is one")
@@ -148,6 +149,7 @@ class Context:
     kubernetes: str = ""
     kubeconfig: Path | None = None
     namespace: str = ""
+    helper_image: str = ""
     endpoints: Endpoints = field(default_factory=lambda: Endpoints(prometheus="", alertmanagers=()))
     options: ObserverOptions = field(default_factory=ObserverOptions)
     fast_forward: float = 1.0
@@ -262,6 +264,7 @@ def resolve(loaded: Loaded, name: str, environ: Mapping[str, str]) -> Context:
         kubernetes=said.kubernetes,
         kubeconfig=reader.file(said.kubeconfig, "kubeconfig"),
         namespace=said.namespace,
+        helper_image=said.helper_image,
         endpoints=Endpoints(
             prometheus=said.prometheus.url,
             alertmanagers=tuple(peer.url for peer in said.alertmanagers if peer.url),

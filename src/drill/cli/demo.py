@@ -5,18 +5,22 @@ The only place where the demo meets the alert path and the API.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from drill.cli.alertpath import alert_path
+from drill.cli.cluster import where
 from drill.cli.console import Console
+from drill.cli.settings import RunSettings
 from drill.core.errors import UsageError
 from drill.target.demo import deploy, layout
 from drill.target.demo.spec import DemoSpec, sink_url
-from drill.target.kubernetes.access import Access
 from drill.target.kubernetes.api import Api
 from drill.target.sandbox.topology import BY_NAME
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # RFC 1123's label
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,9 @@ class Chosen:
 
     def spec(self) -> DemoSpec:
         """The demo that this is. Raises UsageError, ProblemsFound."""
+        for name in (self.namespace, self.monitoring):
+            if not _NAME.fullmatch(name):
+                raise UsageError(f"'{name}' is no name for a namespace", hint="lower case letters, digits and -")
         if self.namespace == self.monitoring:
             raise UsageError("the demo needs two namespaces, one for the services and one for the monitoring")
         path = alert_path(self.fast_forward, sink_url(self.monitoring))
@@ -62,9 +69,9 @@ def node_selectors(texts: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
     return {name: labels for name, labels in found.items() if labels}
 
 
-def put(chosen: Chosen, access: Access, console: Console) -> None:
+def put(chosen: Chosen, context: str, console: Console) -> None:
     """Deploy, and say what there is now. Raises DrillError."""
-    spec, api = chosen.spec(), Api(access)
+    spec, api = chosen.spec(), _api(context)
     try:
         took = deploy.deploy(api, spec, console.say)
     finally:
@@ -74,17 +81,23 @@ def put(chosen: Chosen, access: Access, console: Console) -> None:
         f" {took.samples_s:.0f} s, fast-forward {chosen.fast_forward:g}",
         "green",
     )
-    console.say(f"  try: drill run latency-spike --service checkout --context {access.context}")
+    console.say(
+        f"  try: drill run latency-spike --service checkout --context {context} --namespace {chosen.namespace}"
+    )
 
 
-def take_away(chosen: Chosen, access: Access, console: Console) -> None:
+def take_away(chosen: Chosen, context: str, console: Console) -> None:
     """Remove, and say so. Raises DrillError."""
-    api = Api(access)
+    api = _api(context)
     try:
         there = deploy.remove(api, chosen.spec(), console.say)
     finally:
         api.close()
     console.say("the demo is gone, nothing of it is left" if there else "there was no demo")
+
+
+def _api(context: str) -> Api:
+    return Api(where(RunSettings(target=context)).access)
 
 
 def files(chosen: Chosen) -> Mapping[str, str]:

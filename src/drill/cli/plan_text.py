@@ -11,7 +11,8 @@ from drill.plan.model import ExpectedAlert, Plan, PlannedInjection, PredictedAle
 
 WIDTH = 60
 """Columns of the timeline."""
-LABEL = 26
+LABEL = 36
+"""Columns its labels may take at most."""
 MARKS = {"info": "·", "warn": "!", "block": "✗"}
 WAYS = {
     "api": "through the API",
@@ -122,7 +123,7 @@ def _only_may(predicted: PredictedAlert) -> bool:
 def prediction_lines(predicted: PredictedAlert) -> Sequence[str]:
     """Say what one alert will do, in lines: whether and when it fires, is delivered and resolves."""
     if _only_may(predicted):
-        return [f"MAY fire: {predicted.why.removeprefix('it may fire, ')}"]
+        return [f"MAY fire, {predicted.why.removeprefix('it may fire, ')}"]
     if not predicted.fires or predicted.firing_s is None:
         return [f"does NOT fire: {predicted.why.removeprefix('it does not fire: ')}"]
     low, high = (format_ratio(round(ratio, 4)) for ratio in predicted.error_ratio)
@@ -160,16 +161,17 @@ def timeline(plan: Plan) -> Sequence[str]:
     expected = [alert.predicted for alert in plan.expected if alert.predicted and alert.predicted.fires]
     alerts = [alert for alert in (*expected, *_by_severity(plan.also)) if alert.fires and alert.firing_s]
     end = max([plan.end_s * 1.05, *(time for alert in expected for time in _firing(alert) if time < float("inf"))])
-    rows = [
-        _row(f"{one.id} ({one.fault})", [(one.at_s, one.at_s + one.for_s, "█")], end) for one in plan.injections
+    rows: list[tuple[str, str]] = [
+        (f"{one.id} ({one.fault})", _bar([(one.at_s, one.at_s + one.for_s, "█")], end)) for one in plan.injections
     ]
     for alert in alerts:
         first, last, resolved = _firing(alert)
         label = f"{alert.sloth_id or alert.labels.get('alertname', '')} {alert.severity}"
-        row = _row(label, [(last, min(resolved, end), "─"), (first, min(last, end), "▒")], end)
-        rows.append(f"{row[: LABEL + WIDTH - 1]}›" if resolved > end else row)
+        bar = _bar([(last, min(resolved, end), "─"), (first, min(last, end), "▒")], end)
+        rows.append((label, f"{bar[: WIDTH - 1]}›" if resolved > end else bar))
+    wide = min(LABEL, max(len(label) for label, _ in rows)) + 2
     legend = "█ fault  ▒ must start to fire  ─ fires"
-    return [*rows, f"{'':{LABEL}}{_axis(end)}", f"{'':{LABEL}}{legend}"]
+    return [f"{_cut(label):<{wide}}{bar}".rstrip() for label, bar in [*rows, ("", _axis(end)), ("", legend)]]
 
 
 def _firing(alert: PredictedAlert) -> tuple[float, float, float]:
@@ -179,14 +181,17 @@ def _firing(alert: PredictedAlert) -> tuple[float, float, float]:
     return alert.starts_at_s + max(0.0, low), alert.starts_at_s + high, resolved
 
 
-def _row(label: str, bars: Sequence[tuple[float, float, str]], end: float) -> str:
+def _cut(label: str) -> str:
+    return label if len(label) <= LABEL else f"{label[: LABEL - 1]}…"
+
+
+def _bar(bars: Sequence[tuple[float, float, str]], end: float) -> str:
     cells = [" "] * WIDTH
     for start, stop, mark in bars:
         first = min(WIDTH - 1, int(start / end * WIDTH))
         for index in range(first, max(first + 1, min(WIDTH, round(stop / end * WIDTH)))):
             cells[index] = mark
-    short = label if len(label) < LABEL else label[: LABEL - 2] + "…"
-    return f"{short:<{LABEL}}{''.join(cells)}".rstrip()
+    return "".join(cells)
 
 
 def _axis(end: float) -> str:

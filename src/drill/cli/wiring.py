@@ -117,8 +117,8 @@ def run(
     check_not_aborted()
     check_allowed(compiled.plan.target, _services(compiled.plan), time.time())
     if not compiled.place.stays:
-        compiled.close()
-        compiled = compiled.again()
+        planned, compiled = compiled, compiled.again()
+        planned.close()
     plan = compiled.plan
     _forbid_blocked(plan.findings, settings)
     run_dir = new_folder(settings.out, plan.scenario)

@@ -6,16 +6,22 @@ import json
 from typing import Any
 
 from drill.gameday.model import Drill
+from drill.scenario.model import Part
 from drill.scenario.schema import URI
 
 
 def export() -> str:
-    """Return the schema (draft 2020-12) as text: the same model gives the same bytes."""
-    schema: dict[str, Any] = Drill.model_json_schema(by_alias=True)
+    """Return the schema of drill files (draft 2020-12) as text: the same model gives the same bytes."""
+    return schema_of(Drill, "drill game day")
+
+
+def schema_of(model: type[Part], title: str) -> str:
+    """Return the schema of the files that *model* is read from, as :func:`export` does."""
+    schema: dict[str, Any] = model.model_json_schema(by_alias=True)
     parts = schema.pop("$defs")
     for part in (schema, *parts.values()):
         _tidy(part)
-    out = {"$schema": URI, **schema, "title": "drill game day", "$defs": dict(sorted(parts.items()))}
+    out = {"$schema": URI, **schema, "title": title, "$defs": dict(sorted(parts.items()))}
     return json.dumps(out, indent=2, ensure_ascii=False) + "\n"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
 
 from drill.alerting.rules import BurnAlert
@@ -28,6 +29,7 @@ from drill.plan.model import (
     WindowPair,
 )
 from drill.plan.predict import NORMAL, predict_alerts
+from drill.plan.remedy import smallest_changes
 from drill.scenario import model as scenario_model
 from drill.scenario.model import Scenario
 
@@ -69,8 +71,37 @@ def compile_plan(
     """Compile *source* for the target *facts* describe.
 
     Returns all complaints at once. A plan that cannot prove what the scenario expects is still returned, with
-    ``block`` findings that say why and what would work.
+    ``block`` findings that say why, and the smallest change that would work.
     """
+
+    def compiled(scenario: Scenario, params: Mapping[str, Params]) -> Compiled:
+        changed = Source(scenario, params, source.parameters, source.sha256)
+        return _compiled(changed, facts, rules, faults, seed=seed, baseline_s=baseline_s)
+
+    made = compiled(source.scenario, source.params)
+    if made.plan is None:
+        return made
+
+    def changes(index: int, cause: PlannedInjection) -> tuple[str, ...]:
+        def works(scenario: Scenario, params: Mapping[str, Params]) -> bool:
+            plan = compiled(scenario, params).plan
+            return plan is not None and _certain(plan, index) and not _limit_findings(plan)
+
+        return smallest_changes(source.scenario, source.params, facts, cause.id, works)
+
+    plan = made.plan
+    return Compiled(plan.with_(findings=(*_limit_findings(plan), *_prediction_findings(plan, changes))))
+
+
+def _certain(plan: Plan, index: int) -> bool:
+    predicted = plan.expected[index].predicted
+    return predicted is not None and predicted.fires
+
+
+def _compiled(
+    source: Source, facts: Facts, rules: Rules, faults: Mapping[str, Fault], *, seed: int, baseline_s: float
+) -> Compiled:
+    """A plan without findings, or the complaints."""
     scenario = source.scenario
     slos = planned_slos(rules.alerts, facts.fast_forward)
     planned = plan_injections(scenario, source.params, facts, faults, seed)
@@ -114,8 +145,7 @@ def compile_plan(
     )
     plan = repredict(draft, rules, history_s=draft.history_s, baseline={})
     spend = max((alert.budget for alert in all_predicted(plan) if alert.fires), default=0.0)
-    plan = plan.with_(budget_spend=spend)
-    return Compiled(plan.with_(findings=_findings(plan)))
+    return Compiled(plan.with_(budget_spend=spend))
 
 
 def repredict(
@@ -281,8 +311,8 @@ def _guardrails(given: scenario_model.Guardrails, fast_forward: float) -> Guardr
     )
 
 
-def _findings(plan: Plan) -> tuple[Finding, ...]:
-    return (*_blast_findings(plan), *_prediction_findings(plan), *_budget_findings(plan))
+def _limit_findings(plan: Plan) -> tuple[Finding, ...]:
+    return (*_blast_findings(plan), *_budget_findings(plan))
 
 
 def _blast_findings(plan: Plan) -> tuple[Finding, ...]:
@@ -300,22 +330,33 @@ def _blast_findings(plan: Plan) -> tuple[Finding, ...]:
     )
 
 
-def _prediction_findings(plan: Plan) -> tuple[Finding, ...]:
+Changes = Callable[[int, PlannedInjection], tuple[str, ...]]
+"""What alone would make an expected alert (by its number) fire, tried at the injection that should cause it."""
+
+
+def _prediction_findings(plan: Plan, changes: Changes) -> tuple[Finding, ...]:
     findings = []
-    for alert in plan.expected:
+    for index, alert in enumerate(plan.expected):
         name = render(alert.match)
         if alert.predicted is None:
             text = f"no injection changes what {name} watches, so it cannot fire"
             findings.append(Finding(level="block", check="prediction", text=text, fix="expect another alert"))
         elif not alert.predicted.fires:
             can = "may stay silent" if alert.predicted.may_fire else "cannot fire"
-            text = f"{name} {can}: {alert.predicted.why}"
-            fix = _smallest_change(plan, alert.predicted)
+            text = f"{name} {can}: {_reason(alert.predicted.why)}"
+            fix = _smallest_change(plan, alert.predicted, partial(changes, index))
             findings.append(Finding(level="block", check="prediction", text=text, fix=fix))
     return tuple(findings)
 
 
-def _smallest_change(plan: Plan, predicted: PredictedAlert) -> str:
+def _reason(why: str) -> str:
+    """*why* without the words that would only repeat that it does not fire for certain."""
+    return why.removeprefix("it may fire, but not for certain: ").removeprefix("it does not fire: ")
+
+
+def _smallest_change(
+    plan: Plan, predicted: PredictedAlert, tried: Callable[[PlannedInjection], tuple[str, ...]]
+) -> str:
     """Say what alone would make it fire, in the scenario's own terms: times not divided by fast-forward."""
     changes = []
     causes = {impact.injection: impact for impact in plan.impacts if impact.sloth_id == predicted.sloth_id}
@@ -325,7 +366,9 @@ def _smallest_change(plan: Plan, predicted: PredictedAlert) -> str:
             format_duration(ceil(s * plan.fast_forward)) for s in (predicted.needs_duration_s, cause.for_s)
         )
         changes.append(f"set 'for: {needed}' at injection '{cause.id}' (now {now})")
-    if predicted.needs_error_ratio is not None:
+    if cause is not None:
+        changes += tried(cause)
+    if predicted.needs_error_ratio is not None and not changes:
         low, high = (format_ratio(round(ratio, 4)) for ratio in predicted.error_ratio)
         now = low if low == high else f"{low} to {high}"
         needed = format_ratio(ceil(predicted.needs_error_ratio * 1e4) / 1e4)

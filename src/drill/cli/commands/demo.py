@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drill import __version__
+from drill.cli.options import complete_targets
 from drill.cli.settings import DEFAULT_FAST_FORWARD
 
 if TYPE_CHECKING:
@@ -26,12 +27,12 @@ Examples:
 def where(function: Callable[..., Any]) -> Callable[..., Any]:
     """Which cluster; a kubeconfig's current context alone is never touched."""
     options = (
-        click.option("--context", required=True, metavar="NAME", help="The context of your kubeconfig."),
         click.option(
-            "--kubeconfig",
-            default="",
-            metavar="FILE",
-            help="Kubeconfig to read [default: $KUBECONFIG, ~/.kube/config].",
+            "--context",
+            required=True,
+            metavar="NAME",
+            shell_complete=complete_targets,
+            help="The cluster: a context of drill.toml or of your kubeconfig.",
         ),
         click.option("--yes", is_flag=True, help="Do not ask."),
     )
@@ -106,30 +107,28 @@ def command() -> None:
 @where
 @namespaces
 @contents
-def deploy(context: str, kubeconfig: str, yes: bool, **options: Any) -> int:
+def deploy(context: str, yes: bool, **options: Any) -> int:
     """Put the demo into the cluster and wait until users get answers. Doing it again changes what differs."""
     from drill.cli import demo
     from drill.cli.console import Console
-    from drill.target.kubernetes.access import Access
 
     chosen = _chosen(options)
     _ask(f"Put the demo into namespaces {chosen.namespace} and {chosen.monitoring} of {context}?", yes)
-    demo.put(chosen, Access(context, kubeconfig), Console())
+    demo.put(chosen, context, Console())
     return 0
 
 
 @command.command()
 @where
 @namespaces
-def remove(context: str, kubeconfig: str, yes: bool, **options: Any) -> int:
+def remove(context: str, yes: bool, **options: Any) -> int:
     """Delete the demo's namespaces and wait until nothing is left. Namespaces of others are refused."""
     from drill.cli import demo
     from drill.cli.console import Console
-    from drill.target.kubernetes.access import Access
 
     chosen = _chosen(options)
     _ask(f"Delete namespaces {chosen.namespace} and {chosen.monitoring} of {context}?", yes)
-    demo.take_away(chosen, Access(context, kubeconfig), Console())
+    demo.take_away(chosen, context, Console())
     return 0
 
 

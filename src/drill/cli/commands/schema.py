@@ -8,13 +8,14 @@ EPILOG = """\b
 Examples:
   drill schema scenario > scenario.schema.json
   drill schema report
-  drill schema drill > drill.schema.json"""
+  drill schema drill > drill.schema.json
+  drill schema config > config.schema.json   # drill.toml"""
 
 
 @click.command(epilog=EPILOG)
-@click.argument("which", type=click.Choice(("scenario", "report", "drill")), default="scenario")
+@click.argument("which", type=click.Choice(("scenario", "report", "drill", "config")), default="scenario")
 def command(which: str) -> int:
-    """Print the JSON schema of scenario files (default), of report.json, or of drill files (game days).
+    """Print the JSON schema of scenario files (default), report.json, drill files (game days), or drill.toml.
 
     In a scenario or drill file, `# yaml-language-server: $schema=…` on the first line gives an editor completion.
     """
@@ -33,6 +34,11 @@ def _schema(which: str) -> str:
         from drill.gameday.schema import export as export_drill
 
         return export_drill()
+    if which == "config":
+        from drill.cli.config import Config
+        from drill.gameday.schema import schema_of
+
+        return schema_of(Config, "drill.toml")
     from drill.faults.registry import parameter_models
     from drill.scenario.schema import export
 

@@ -61,13 +61,15 @@ def login(access: Access) -> Login:
 
 def contexts(access: Access) -> Sequence[str]:
     """Return the names of the contexts in the kubeconfig, none when it cannot be read."""
-    from kubernetes.config import ConfigException, list_kube_config_contexts
+    from kubernetes.config import ConfigException
+    from kubernetes.config.kube_config import KubeConfigMerger
+    from yaml import YAMLError
 
     try:
-        found, _current = list_kube_config_contexts(access.files)
-    except (ConfigException, OSError, ValueError, TypeError):
+        merged = KubeConfigMerger(access.files).config
+        return [str(one["name"]) for one in merged["contexts"]] if merged is not None else ()
+    except (ConfigException, YAMLError, OSError, ValueError, TypeError, KeyError, AttributeError):
         return ()
-    return [str(one["name"]) for one in found]
 
 
 def _in_cluster(configuration: Configuration) -> str:

@@ -32,7 +32,7 @@ class Door:
     def __init__(self, api: Api, find: Find) -> None:
         """Look for the pod once, so that a door that leads nowhere is never opened. Raises DrillError."""
         find()
-        self._api, self._find = api, find
+        self._api, self.find = api, find
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._open = True
         self.last_error = ""
@@ -55,7 +55,7 @@ class Door:
         """Join one connection with one stream; when the way is closed, so is the connection."""
         with connection:
             try:
-                namespace, pod, port = self._find()
+                namespace, pod, port = self.find()
                 path = paths.one("Pod", namespace, pod, "portforward")
                 stream = self._api.stream(path, [("ports", str(port))])
             except DrillError as error:

@@ -53,6 +53,16 @@ class Helpers:
         self._started: dict[str, str] = {}
         self._kinds: dict[tuple[str, str], str] = {}
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the helper pods this run has started."""
+        return frozenset(self._started.values())
+
+    def conductor(self, node: str) -> int:
+        """The process id, on *node*, of what answers there; 0 when nothing was asked yet."""
+        found = self._open.get(node)
+        return int(found.hello.get("pid", 0)) if found else 0
+
     def prepare(self, nodes: Sequence[str]) -> None:
         """Start what is missing on *nodes* and open a stream to each. Raises Unavailable."""
         new = [node for node in dict.fromkeys(nodes) if node not in self._started]

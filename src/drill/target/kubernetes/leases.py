@@ -112,7 +112,7 @@ class Held:
         renewed = time.monotonic()
         while not self._over.wait(RENEW_S):
             try:
-                self._api.patch(self._path, _renewal(self._holder), JSON_PATCH)
+                self._api.patch(self._path, renewal(self._holder), JSON_PATCH)
                 renewed = time.monotonic()
             except DrillError as error:
                 taken = isinstance(error, NotThere) or (isinstance(error, ApiFailed) and error.status == 422)
@@ -169,7 +169,8 @@ def _times(*, acquired: bool = False) -> Mapping[str, str]:
     return {"renewTime": now, "acquireTime": now} if acquired else {"renewTime": now}
 
 
-def _renewal(holder: str) -> list[Any]:
+def renewal(holder: str) -> list[Any]:
+    """Return the patch that renews a Lease, and fails when somebody else has it."""
     return [
         {"op": "test", "path": "/spec/holderIdentity", "value": holder},
         {"op": "replace", "path": "/spec/renewTime", "value": _times()["renewTime"]},

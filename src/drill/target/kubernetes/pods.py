@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from drill.core.errors import Unavailable
 from drill.target.kubernetes import paths
 from drill.target.kubernetes.api import Api
-from drill.target.kubernetes.failures import ApiFailed
+from drill.target.kubernetes.failures import ApiFailed, Forbidden
 from drill.target.kubernetes.objects import Pod
 from drill.target.kubernetes.podspec import APP, APP_LABEL, RUN_LABEL, HelperSettings, label_value
 
@@ -66,12 +66,16 @@ class HelperPods:
             self._watch(listed.metadata.resource_version, waiting, remaining)
 
     def _watch(self, version: str, waiting: _Waiting, within_s: float) -> None:
-        with contextlib.suppress(ApiFailed):  # whatever ended the watch: list again
+        try:
             for change in self._api.watch(self._home, labels=self._labels, version=version, within_s=within_s):
                 if change.kind in ("ADDED", "MODIFIED"):
                     waiting.look_at(Pod.model_validate(change.raw))
                 if not waiting.nodes:
                     return
+        except Forbidden:
+            raise
+        except ApiFailed:
+            return  # whatever ended the watch: list again
 
     def running(self, name: str) -> bool:
         """True while the pod *name* runs. Raises ApiFailed."""

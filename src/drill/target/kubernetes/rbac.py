@@ -71,10 +71,12 @@ RULES: tuple[Rule, ...] = (
         "system", "", "pods", ("create", "get", "list", "watch", "delete"), ("agents",),
         "a helper pod on each node that holds faults",
     ),
-    Rule("system", "", "pods/exec", ("get", "create"), ("agents",), "speak to the agents in the helper pods"),
+    Rule("system", "", "pods/exec", ("get",), ("agents",), "speak to the agents in the helper pods"),
+    Rule("system", "", "pods/exec", ("create",), ("agents",), "the same from Kubernetes 1.35 on"),
     Rule("monitoring", "", "services", ("list",), ("door",), "find Prometheus, Alertmanager and the sink"),
     Rule("monitoring", "", "pods", ("list",), ("door",), "find a pod of theirs that is ready"),
-    Rule("monitoring", "", "pods/portforward", ("get", "create"), ("door",), "reach them through the API server"),
+    Rule("monitoring", "", "pods/portforward", ("get",), ("door",), "reach them through the API server"),
+    Rule("monitoring", "", "pods/portforward", ("create",), ("door",), "the same from Kubernetes 1.35 on"),
 )  # fmt: skip
 
 

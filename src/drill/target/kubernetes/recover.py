@@ -65,7 +65,11 @@ class Recovery:
 
     def _undo(self, found: intents.Found, world: discovery.World) -> None:
         place = f"{found.namespace}/{found.service}"
-        holder = self._living(found)
+        try:
+            holder = self._living(found)
+        except DrillError as error:
+            self.cleared.remaining.append(f"{place}: it cannot be seen whether a run is under way: {error}")
+            return
         if holder:
             self.cleared.living.append(f"{place}: a run is under way there: {holder}")
             return
@@ -94,7 +98,7 @@ class Recovery:
             return ""
         if not leases.is_dead(self._api, lease):
             return lease.spec.holder_identity
-        self._api.delete(path, uid=lease.metadata.uid)
+        leases.release(self._api, path, lease.spec.holder_identity)
         return ""
 
     def _undo_one(self, undo: AnyAction, found: intents.Found, world: discovery.World) -> str:

@@ -38,6 +38,7 @@ class Slots:
         """
         with self._lock:
             by_uid = {pod.metadata.uid: pod for pod in pods if pod.alive}
+            grow = grow or not self._slots
             known = {slot.uid for slot in self._slots.values()}
             new = sorted((pod for uid, pod in by_uid.items() if uid not in known), key=_age)
             self._keep_names(new)
@@ -45,7 +46,7 @@ class Slots:
                 if slot.uid not in by_uid and new:
                     slot.passed += slot.restarts + 1
                     slot.uid, slot.restarts = new.pop(0).metadata.uid, 0
-            while new and (grow or not self._slots):
+            while new and grow:
                 self._slots[self._free_name()] = _Slot(new.pop(0).metadata.uid)
             here = {name: by_uid[slot.uid] for name, slot in self._slots.items() if slot.uid in by_uid}
             for name, pod in here.items():

@@ -29,7 +29,7 @@ from drill.target.kubernetes.api import Api
 from drill.target.kubernetes.failures import NotThere
 from drill.target.kubernetes.foresee import ahead_of, hindrances
 from drill.target.kubernetes.planned import Timing, facts_of
-from drill.target.kubernetes.ports import NodeAgents
+from drill.target.kubernetes.ports import NodeAgents, PodRef
 from drill.target.kubernetes.reading import measure_by_api
 from drill.target.kubernetes.view import ServiceView
 
@@ -62,6 +62,8 @@ class KubernetesTarget:
         self._written: dict[str, tuple[str, str]] = {}
         self._killed: dict[tuple[str, str], int] = {}
         self._held: set[str] = set()
+        self._first: dict[str, tuple[str, Mapping[str, str]]] = {}
+        """Node and inside of each replica at its first snapshot."""
 
     @property
     def name(self) -> str:
@@ -271,8 +273,24 @@ class KubernetesTarget:
             seen = self.api.get(paths.node(node), objects.Node)
             found[f"node {node} unschedulable"] = str(seen.spec.unschedulable).lower()
         if replica in self._held:
-            found |= self.agents.snapshot(view.ref(replica, 0))
+            found |= self._inside(replica, view.ref(replica, 0))
         return found
+
+    def _inside(self, replica: str, ref: PodRef) -> Mapping[str, str]:
+        """What faults may change in the pod.
+
+        A pod on another node than the first has namespaces of its own and another kernel: it is as before when
+        nothing of drill is found there.
+        """
+        with self._lock:
+            node, first = self._first.get(replica, ("", {}))
+        if node in ("", ref.node):
+            seen = self.agents.snapshot(ref)
+            with self._lock:
+                self._first.setdefault(replica, (ref.node, seen))
+            return seen
+        _, remains = self.agents.sweep([ref])
+        return {**first, "left on another node": "; ".join(remains)} if remains else first
 
     def _nodes(self) -> list[str]:
         deeds = [one for some in self._deeds.values() for one in some]

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from drill.target.kubernetes.api import Api
-from drill.target.kubernetes.failures import ApiFailed
+from drill.target.kubernetes.failures import ApiFailed, Forbidden
 from drill.target.kubernetes.objects import Listed, Seen, Thing
 
 T = TypeVar("T", bound=Thing)
 V = TypeVar("V")
-RELIST_S = 5.0
+RELIST_S, AGAIN_S = 5.0, 0.2
 """A watch is renewed at least this often: an event that never came must not be waited for longer."""
 
 
@@ -48,10 +48,10 @@ def follow(
                 if change.kind != "DELETED":
                     here[seen.metadata.uid] = seen
                 yield dict(here)
-        except ApiFailed:
-            time.sleep(
-                0.2
-            )  # the version was too old, or the connection broke: list again, which says what is wrong
+        except Forbidden:
+            raise
+        except ApiFailed:  # the version was too old, or the connection broke: list again, which says what is wrong
+            time.sleep(AGAIN_S)
         if time.monotonic() >= until:
             return
 
