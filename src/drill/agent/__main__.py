@@ -29,7 +29,9 @@ def _parser() -> argparse.ArgumentParser:
     clear.add_argument("--kind", default="", help="and only what a fault of this kind (of its spec) can leave")
     clear.add_argument("--oom-score", default="", help="the oom_score_adj the replica's processes should have")
     serve = commands.add_parser("serve", help="answer one runner about all pods of this node, on stdin and stdout")
-    serve.add_argument("--node-pid", type=int, default=1, metavar="PID", help="a process of the node itself")
+    serve.add_argument(
+        "--node-pid", type=int, default=1, metavar="PID", help="a process of the node itself; 0: only this pod"
+    )
     stay = commands.add_parser("stay", help="be the first process of a helper pod")
     stay.add_argument("--idle", type=_seconds, required=True, metavar="S")
     stay.add_argument("--deadline", type=_seconds, required=True, metavar="S")

@@ -14,7 +14,7 @@ from drill.agent.holder import REVERT_S, AgentProcess, Holder, HoldRequest, said
 from drill.agent.node import programs
 from drill.agent.node.following import Followed
 from drill.agent.node.meters import Meters
-from drill.agent.node.spot import Node, PodPlace, Spot
+from drill.agent.node.spot import Here, Node, PodPlace, Spot
 
 Event = dict[str, Any]
 Key = tuple[str, str]
@@ -32,7 +32,7 @@ IN_CONTAINER = ("cpu", "memory", "pause", "disk")
 class Holdings:
     """All faults that this conductor holds."""
 
-    def __init__(self, node: Node, meters: Meters, tell: Callable[[Event], None]) -> None:
+    def __init__(self, node: Node | Here, meters: Meters, tell: Callable[[Event], None]) -> None:
         self._node, self._meters = node, meters
         self._tell = tell
         self._held: dict[Key, Holder] = {}

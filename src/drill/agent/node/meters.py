@@ -19,7 +19,7 @@ from drill.agent import cgroups, prober, usage
 from drill.agent.disk import open_inside
 from drill.agent.errors import CannotApply
 from drill.agent.kernel import process_state
-from drill.agent.node.spot import Node, PodPlace, Spot
+from drill.agent.node.spot import Here, Node, PodPlace, Spot
 from drill.agent.usage import CpuSample
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ async def network(kind: str, pod: PodPlace, namespaces: Sequence[str], samples: 
 class Meters:
     """Counters of containers."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node | Here) -> None:
         self._node = node
         self._cpu: dict[tuple[str, str], tuple[float, CpuSample]] = {}
         self._kills: dict[str, dict[str, int]] = {}

@@ -173,6 +173,33 @@ class Node:
         return sorted({*addresses_of(Path("/proc", str(self.first))), *gateways(routes)})
 
 
+class Here:
+    """In place of a :class:`Node`, where there is none: an ephemeral container, which sees its own pod alone."""
+
+    mounts: Mapping[str, CgroupMount] = {}
+    root = "/"
+
+    def find(self, pod: PodPlace) -> Spot:
+        """The pod's network namespace, which is ours; the container itself is out of reach."""
+        return Spot(pod.container, 0, 0, "/proc/self/ns/net")
+
+    def family(self, _: PodPlace) -> list[Container]:
+        """Other containers' processes are not seen."""
+        return []
+
+    def exempt(self, _: Spot) -> list[str]:
+        """The gateway, where the kubelet's probes come from; the node's other addresses the runner names."""
+        return gateways(Path("/proc/net/route").read_text())
+
+    def protected(self) -> list[str]:
+        """Nothing: no file system is filled from here."""
+        return []
+
+    def missing_for(self, controller: str) -> str:
+        """Why there is no *controller*."""
+        return f"an ephemeral container has cgroups of its own: the container's {controller} is out of reach"
+
+
 def controllers_of(mounts: Iterable[CgroupMount]) -> dict[str, CgroupMount]:
     """Return the hierarchy of each controller (and other option of a mount); version 2 has the empty name."""
     found: dict[str, CgroupMount] = {}

@@ -117,20 +117,9 @@ class Helpers:
 
     def hold(self, action: HoldFault, pod: PodRef) -> float:
         """Hold a fault; return when the agent said ``applied``. Raises ActionFailed."""
-        message = {
-            "do": "hold",
-            "pod": place(pod),
-            "injection": action.injection,
-            "replica": pod.name,
-            "spec": action.fault.model_dump_json(),
-            "ttl": action.ttl_s,
-            "deadline": action.deadline_s,
-            "lease": LEASE_S,
-            "reapply": action.reapply,
-        }
         self._kinds[action.injection, pod.uid] = action.fault.kind
         try:
-            self._ask(pod.node, message, APPLY_S)
+            self._ask(pod.node, hold_message(action, pod), APPLY_S)
         except Unavailable as error:
             self._take_back(action.injection, pod)
             raise ActionFailed(str(error), hint=error.hint) from error
@@ -149,9 +138,7 @@ class Helpers:
             answer = self._ask_again(pod.node, message, RELEASE_S)
         except Unavailable as error:
             raise ActionFailed(f"{pod.name}: {error}", hint=error.hint) from error
-        remains = (answer.get("cleared") or {}).get("remains")
-        if remains:
-            raise ActionFailed(f"{pod.name}: left behind: {', '.join(remains)}")
+        left_behind(pod, answer)
         return time.time()
 
     def _ask_again(self, node: str, message: Message, timeout_s: float) -> Message:
@@ -237,6 +224,28 @@ class Helpers:
         finally:
             conversation.close()
         return [f"{each} on {conversation.node}" for each in left]
+
+
+def hold_message(action: HoldFault, pod: PodRef) -> Message:
+    """Return what a conductor is asked to hold."""
+    return {
+        "do": "hold",
+        "pod": place(pod),
+        "injection": action.injection,
+        "replica": pod.name,
+        "spec": action.fault.model_dump_json(),
+        "ttl": action.ttl_s,
+        "deadline": action.deadline_s,
+        "lease": LEASE_S,
+        "reapply": action.reapply,
+    }
+
+
+def left_behind(pod: PodRef, answer: Message) -> None:
+    """Raise ActionFailed when a conductor's answer to ``release`` names what remains."""
+    remains = (answer.get("cleared") or {}).get("remains")
+    if remains:
+        raise ActionFailed(f"{pod.name}: left behind: {', '.join(remains)}")
 
 
 def place(pod: PodRef) -> Message:
