@@ -27,7 +27,7 @@ from drill.agent.node import meters, programs, stay
 from drill.agent.node.containers import read_process
 from drill.agent.node.holding import Holdings
 from drill.agent.node.meters import Meters
-from drill.agent.node.spot import Node, PodPlace, Spot
+from drill.agent.node.spot import Here, Node, PodPlace, Spot
 
 PROTOCOL = 1
 SILENCE_S = 6.0
@@ -40,10 +40,10 @@ PROBE_S = 20.0
 class Conductor:
     """One runner's conversation."""
 
-    def __init__(self, node: Node, send: Callable[[Message], None]) -> None:
+    def __init__(self, node: Node | Here, send: Callable[[Message], None]) -> None:
         self._node, self._send = node, send
-        self._holdings = Holdings(node, send)
-        self._meters = Meters()
+        self._meters = Meters(node)
+        self._holdings = Holdings(node, self._meters, send)
         self._tasks: set[asyncio.Task[None]] = set()
         self.over = asyncio.Event()
         self._requests: Mapping[str, Callable[[Message], Awaitable[Message]]] = {
@@ -207,7 +207,7 @@ class _Output(asyncio.BaseProtocol):
         self._gone()
 
 
-async def _serve() -> int:
+async def _serve(node: Node | Here) -> int:
     loop = asyncio.get_running_loop()
     lines = await read_stream(os.dup(0))
     conductor: Conductor | None = None
@@ -217,7 +217,7 @@ async def _serve() -> int:
             conductor.over.set()
 
     transport, _ = await loop.connect_write_pipe(lambda: _Output(end), os.fdopen(os.dup(1), "wb", buffering=0))
-    conductor = Conductor(Node(), Voice(transport).send)
+    conductor = Conductor(node, Voice(transport).send)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, end)
     with contextlib.closing(stay.register(loop, end)):
@@ -230,9 +230,9 @@ async def _serve() -> int:
     return 0
 
 
-def serve() -> int:
-    """Serve one runner and return the exit status."""
+def serve(first: int) -> int:
+    """Serve one runner on the node whose first process is *first* (0: in this pod alone); the exit status."""
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    code = asyncio.run(_serve())
+    code = asyncio.run(_serve(Node(first) if first else Here()))
     sys.stdout = None  # closed already: nothing to flush
     return code
