@@ -7,6 +7,7 @@ left to it. Says what was found, what was removed, and what is still there with 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from drill.core.actions import (
@@ -50,29 +51,43 @@ class Recovery:
         self.cleared = Cleared()
 
     def run(self, namespaces: Sequence[str]) -> Cleared:
-        """Undo what dead runs left in *namespaces*, and on the nodes. Raises nothing for what one of them does."""
-        for namespace in namespaces:
-            try:
-                world = discovery.look(self._api, namespace)
-            except DrillError as error:
-                self.cleared.remaining.append(f"namespace {namespace} cannot be looked at: {error}")
-                continue
-            for service in world.services:
-                for found in intents.found_on(service):
-                    self._undo(found, world)
+        """Undo what dead runs left in *namespaces*, and on the nodes. Raises nothing for what one of them does.
+
+        First everything is set back, then everything is waited for: one undo may have to wait for another.
+        """
+        left = [one for namespace in namespaces for one in self._found_in(namespace)]
+        for found, world in left:
+            for undo in reversed(found.intent.undo if found.intent else ()):
+                with suppress(DrillError):  # the second time says what is wrong
+                    self._do(undo, found, world, wait=False)
+        for found, world in left:
+            self._undo(found, world)
         self._uncordon()
         return self.cleared
 
-    def _undo(self, found: intents.Found, world: discovery.World) -> None:
+    def _found_in(self, namespace: str) -> list[tuple[intents.Found, discovery.World]]:
+        """Return what dead runs left in one namespace."""
+        try:
+            world = discovery.look(self._api, namespace)
+        except DrillError as error:
+            self.cleared.remaining.append(f"namespace {namespace} cannot be looked at: {error}")
+            return []
+        every = [(found, world) for service in world.services for found in intents.found_on(service)]
+        return [(found, world) for found, world in every if self._is_dead(found)]
+
+    def _is_dead(self, found: intents.Found) -> bool:
         place = f"{found.namespace}/{found.service}"
         try:
             holder = self._living(found)
         except DrillError as error:
             self.cleared.remaining.append(f"{place}: it cannot be seen whether a run is under way: {error}")
-            return
+            return False
         if holder:
             self.cleared.living.append(f"{place}: a run is under way there: {holder}")
-            return
+        return not holder
+
+    def _undo(self, found: intents.Found, world: discovery.World) -> None:
+        place = f"{found.namespace}/{found.service}"
         kubectl = f"kubectl --context {self._api.context} -n {found.namespace}"
         by_hand = f"{kubectl} annotate service {found.service} {found.key}-"
         if found.intent is None:
@@ -103,28 +118,31 @@ class Recovery:
 
     def _undo_one(self, undo: AnyAction, found: intents.Found, world: discovery.World) -> str:
         """Do one undo; return what is wrong with it, empty when it was done."""
-        assert found.intent is not None, "only what can be read is undone"
         try:
-            said = self._do(undo, found.intent, world, found.service)
+            said = self._do(undo, found, world, wait=True)
         except DrillError as error:
             return f"{describe(undo)}: {error}"
         self.cleared.removed.append(f"{found.namespace}/{found.service}: {said or describe(undo)}")
         return ""
 
-    def _do(self, undo: AnyAction, intended: intents.Intent, world: discovery.World, service: str) -> str:
-        view = view_of(self._api, world, service)
+    def _do(self, undo: AnyAction, found: intents.Found, world: discovery.World, *, wait: bool) -> str:
+        """Set back what *undo* speaks of, with *wait* see it done; return what to say of it, empty: the usual."""
+        assert found.intent is not None, "only what can be read is undone"
+        view = view_of(self._api, world, found.service)
         match undo:
             case ReleaseFault():
-                return self._release(undo, intended.pods.get(undo.replica), world)
+                return self._release(undo, found.intent.pods.get(undo.replica), world)
             case AwaitReplica():
+                if not wait:
+                    return ""
                 acts.await_all(view, undo.within_s)
                 return f"every pod serves again (after {undo.injection} at {undo.replica})"
             case ScaleWorkload():
-                acts.scale(view, undo)
+                acts.scale(view, undo, wait=wait)
             case CordonNode():
-                acts.cordon(view, undo, intended.run)
+                acts.cordon(view, undo, found.intent.run, wait=wait)
             case ChangeTemplate():
-                acts.change_template(view, undo)
+                acts.change_template(view, undo, wait=wait)
             case _:
                 return f"nothing to do for {undo.do}"
         return ""
