@@ -7,6 +7,7 @@ left to it. Says what was found, what was removed, and what is still there with 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -23,6 +24,7 @@ from drill.core.errors import DrillError
 from drill.target.kubernetes import acts, discovery, intents, leases, marks, objects, paths
 from drill.target.kubernetes.api import Api
 from drill.target.kubernetes.failures import Forbidden
+from drill.target.kubernetes.pods import HELPERS
 from drill.target.kubernetes.ports import NodeAgents, PodRef
 from drill.target.kubernetes.view import ServiceView
 
@@ -49,12 +51,19 @@ class Recovery:
         """*agents* makes those near the pods; it is called only when something was held in pods."""
         self._api, self._agents = api, agents
         self.cleared = Cleared()
+        self._holders: dict[str, str] = {}
 
     def run(self, namespaces: Sequence[str]) -> Cleared:
         """Undo what dead runs left in *namespaces*, and on the nodes. Raises nothing for what one of them does.
 
         First everything is set back, then everything is waited for: one undo may have to wait for another.
         """
+        try:
+            self._holders = self._living()
+            self._helpers()
+        except DrillError as error:
+            self.cleared.remaining.append(f"it cannot be seen whether runs are under way: {error}")
+            return self.cleared
         left = [one for namespace in namespaces for one in self._found_in(namespace)]
         for found, world in left:
             for undo in reversed(found.intent.undo if found.intent else ()):
@@ -76,14 +85,9 @@ class Recovery:
         return [(found, world) for found, world in every if self._is_dead(found)]
 
     def _is_dead(self, found: intents.Found) -> bool:
-        place = f"{found.namespace}/{found.service}"
-        try:
-            holder = self._living(found)
-        except DrillError as error:
-            self.cleared.remaining.append(f"{place}: it cannot be seen whether a run is under way: {error}")
-            return False
+        holder = self._holders.get(leases.lease_name(found.namespace, found.service), "")
         if holder:
-            self.cleared.living.append(f"{place}: a run is under way there: {holder}")
+            self.cleared.living.append(f"{found.namespace}/{found.service}: a run is under way there: {holder}")
         return not holder
 
     def _undo(self, found: intents.Found, world: discovery.World) -> None:
@@ -105,16 +109,30 @@ class Recovery:
         except DrillError as error:
             self.cleared.remaining.append(f"{place}: the annotation cannot be removed: {error}; by hand: {by_hand}")
 
-    def _living(self, found: intents.Found) -> str:
-        """Return who holds the lease of the Service, empty when nobody alive does; a dead one's is removed."""
-        path = paths.one("Lease", paths.SYSTEM, leases.lease_name(found.namespace, found.service))
-        lease = leases.read(self._api, path)
-        if lease is None:
-            return ""
-        if not leases.is_dead(self._api, lease):
-            return lease.spec.holder_identity
-        leases.release(self._api, path, lease.spec.holder_identity)
-        return ""
+    def _living(self) -> dict[str, str]:
+        """Return who holds each Lease and lives, by the Lease's name; those of dead holders are removed."""
+        path = paths.all_of("Lease", paths.SYSTEM)
+        held = [one for one in self._api.list(path, leases.Lease).items if one.name.startswith(leases.PREFIX)]
+        with ThreadPoolExecutor(
+            max(1, len(held))
+        ) as pool:  # a dead one is known by its silence, which takes a while
+            dead = list(pool.map(lambda one: leases.is_dead(self._api, one), held))
+        for lease, is_dead in zip(held, dead, strict=True):
+            if is_dead:
+                leases.release(self._api, f"{path}/{lease.name}", lease.spec.holder_identity)
+        return {one.name: one.spec.holder_identity for one, gone in zip(held, dead, strict=True) if not gone}
+
+    def _helpers(self) -> None:
+        """Delete helper pods that nobody needs: all when no run lives, else those that have ended.
+
+        What a helper still holds it takes back when it is told to end.
+        """
+        path = paths.all_of("Pod", paths.SYSTEM)
+        for pod in self._api.list(path, objects.Pod, labels=HELPERS).items:
+            ended = pod.status.phase in ("Succeeded", "Failed")
+            if (ended or not self._holders) and not pod.metadata.deletion_timestamp:
+                self._api.delete(f"{path}/{pod.name}", uid=pod.metadata.uid)
+                self.cleared.removed.append(f"helper pod {pod.name}")
 
     def _undo_one(self, undo: AnyAction, found: intents.Found, world: discovery.World) -> str:
         """Do one undo; return what is wrong with it, empty when it was done."""
@@ -161,7 +179,7 @@ class Recovery:
 
     def _uncordon(self) -> None:
         """Make nodes schedulable that a drill cordoned and no intent speaks of any more."""
-        if self.cleared.living:
+        if self._holders:
             return
         try:
             nodes = self._api.list(paths.NODES, objects.Node).items
