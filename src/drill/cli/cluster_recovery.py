@@ -68,15 +68,15 @@ def abort_cluster(settings: RunSettings, clear: bool, tell: Callable[[str], None
             stop.clear(api)
             return AbortResult(marker)
         stop.put(api, f"{getpass.getuser()} on {platform.node()}")
-        holders = _holders(api)
-        if holders:
-            tell(f"waiting for {len(holders)} drill(s) to undo and end, at most {ENDS_WITHIN_S:g} s")
+        before = holders(api)
+        if before:
+            tell(f"waiting for {len(before)} drill(s) to undo and end, at most {ENDS_WITHIN_S:g} s")
         living = _wait(api)
         namespaces = [settings.namespace] if settings.namespace else opted_in(api)
         cleared = _recover(api, namespaces, named.context.helper_image)
         return AbortResult(
             marker,
-            stopped=tuple(sorted(set(holders) - set(living))),
+            stopped=tuple(sorted(set(before) - set(living))),
             removed=tuple(cleared.removed),
             remaining=(*cleared.remaining, *(f"a run that does not end: {one}" for one in living)),
         )
@@ -84,17 +84,19 @@ def abort_cluster(settings: RunSettings, clear: bool, tell: Callable[[str], None
         api.close()
 
 
-def _holders(api: Api) -> dict[str, leases.Lease]:
-    """Return the Leases of drills by who holds them."""
+def holders(api: Api) -> dict[str, leases.Lease]:
+    """Return the Leases of drills by who holds them. Raises ApiFailed."""
     found = api.list(paths.all_of("Lease", paths.SYSTEM), leases.Lease).items
     return {
-        one.spec.holder_identity: one for one in found if one.name.startswith("drill.") and one.spec.holder_identity
+        one.spec.holder_identity: one
+        for one in found
+        if one.name.startswith(leases.PREFIX) and one.spec.holder_identity
     }
 
 
 def _wait(api: Api) -> list[str]:
     """Wait until no drill holds a Lease; return those that still do and are alive."""
     until = time.monotonic() + ENDS_WITHIN_S
-    while (held := _holders(api)) and time.monotonic() < until:
+    while (held := holders(api)) and time.monotonic() < until:
         time.sleep(LOOK_S)
     return [holder for holder, lease in held.items() if not leases.is_dead(api, lease)]
