@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 REAL := e2e or uml or browser
 
 .NOTPARALLEL:
-.PHONY: help setup setup-test programs demo test check lint types imports unit e2e leaks bench format generate clean
+.PHONY: help setup setup-test programs demo test check lint types imports unit e2e audit fuzz leaks bench format generate clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,13 @@ imports:
 
 unit:
 	@$(BIN)/pytest -q -m "not ($(REAL) or cluster)" -n auto --dist worksteal
+
+audit: $(INSTALLED) ## Look for weaknesses: bandit over src, pip-audit over everything installed.
+	@.ci/audit $(BIN)
+
+fuzz: $(INSTALLED) ## Read mutated files of every kind, at random and guided by coverage (N=100000 in all).
+	@$(BIN)/python -m bench.fuzz --n $$(( $(or $(N),100000) * 4 / 5 ))
+	@$(BIN)/python -m bench.fuzz_guided --n $$(( $(or $(N),100000) / 5 ))
 
 leaks: setup ## Kill drill's processes at random (N=500) and look for anything that is left.
 	@$(BIN)/python -m bench.leaks --n $(or $(N),500)

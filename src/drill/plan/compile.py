@@ -284,7 +284,7 @@ def _findings(plan: Plan) -> tuple[Finding, ...]:
 
 def _activity_findings(plan: Plan) -> tuple[Finding, ...]:
     """What drill cannot know of Chaos Toolkit's actions, said once for each."""
-    return tuple(
+    found = [
         Finding(
             level="warn",
             check="activities",
@@ -295,7 +295,8 @@ def _activity_findings(plan: Plan) -> tuple[Finding, ...]:
         for injection in plan.injections
         for step in injection.steps
         if isinstance(step.action, RunActivity)
-    )
+    ]
+    return tuple(dict.fromkeys(found))
 
 
 def _blast_findings(plan: Plan) -> tuple[Finding, ...]:
