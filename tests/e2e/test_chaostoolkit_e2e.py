@@ -22,7 +22,7 @@ from drill.journal.journal import read_journal
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 ROOT = Path(__file__).parents[2]
-FREEZE = ROOT / "tests" / "chaostoolkit" / "freeze.py"
+FREEZE = ROOT / "tests" / "activities" / "freeze.py"
 CHAOS = Path(sys.executable).with_name("chaos")
 
 
