@@ -59,7 +59,7 @@ fuzz: $(INSTALLED) ## Read mutated files of every kind, at random and guided by 
 	@$(BIN)/python -m bench.fuzz_guided --n $$(( $(or $(N),100000) / 5 ))
 
 leaks: setup ## Kill drill's processes at random (N=500) and look for anything that is left.
-	@$(BIN)/python -m bench.leaks --n $(or $(N),500)
+	@$(BIN)/python -m bench.leaks --n $(or $(N),500) $(if $(INTO),--into $(INTO)) $(if $(MINUTES),--minutes $(MINUTES))
 
 # The sandbox's tests run one after another: each wants the machine's time for itself. Those of the alert path
 # mostly wait for servers of their own, so they run beside them.
