@@ -1,8 +1,8 @@
 """``python -m bench.leaks --n 500 --seed S``: see the package. Needs root, nft, tc, nsenter and stress-ng.
 
 A leak is what is left after the TTL plus one `drill recover`. Runs of one seed make the same choices; the moments
-of death are as random as the machine. With ``--into FILE`` every kill is written down, and a run that was ended goes on
-where it stopped: ``--minutes M`` does so many minutes of it at a time.
+of death are as random as the machine. With ``--into FILE`` every kill is written down, and a run that was ended
+goes on where it stopped: ``--minutes M`` does so many minutes of it at a time.
 """
 
 from __future__ import annotations
