@@ -142,7 +142,7 @@ def test_a_lost_alertmanager_is_no_lost_heartbeat():
 def test_a_run_longer_than_its_limit_is_ended():
     """The limit counts from the start of the baseline, not from T0."""
     limited = plan()
-    limited = limited.with_(guardrails=limited.guardrails.with_(max_duration_s=30))
+    limited = limited.with_(guardrails=limited.guardrails.with_(max_duration_s=10))
     talk = holding(limited)
-    assert aborted(talk.turn(29.9)) == ""
-    assert "longer than its limit of 30 s" in aborted(talk.turn(30.1))
+    assert aborted(talk.turn(9.9)) == ""
+    assert "longer than its limit of 10 s" in aborted(talk.turn(10.1))
