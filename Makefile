@@ -13,7 +13,7 @@ REAL := e2e or uml or browser
 TESTCLUSTER := PYTHONPATH=tools $(BIN)/python -m testcluster
 
 .NOTPARALLEL:
-.PHONY: help setup setup-test programs demo test check lint types imports unit e2e leaks bench format generate clean
+.PHONY: help setup setup-test programs demo test check lint types imports unit e2e audit fuzz leaks bench format generate clean
 .PHONY: cluster cluster-down cluster-test smoke
 
 help: ## Show this list.
@@ -66,8 +66,15 @@ smoke: setup ## The CI smoke test: kind cluster, demo, every scenario tagged smo
 cluster-test: setup ## The tests that start a real cluster of their own (some 15 minutes; the first time more).
 	@$(BIN)/pytest -q -m cluster
 
+audit: $(INSTALLED) ## Look for weaknesses: bandit over src, pip-audit over everything installed.
+	@.ci/audit $(BIN)
+
+fuzz: $(INSTALLED) ## Read mutated files of every kind, at random and guided by coverage (N=100000 in all).
+	@$(BIN)/python -m bench.fuzz --n $$(( $(or $(N),100000) * 4 / 5 ))
+	@$(BIN)/python -m bench.fuzz_guided --n $$(( $(or $(N),100000) / 5 ))
+
 leaks: setup ## Kill drill's processes at random (N=500) and look for anything that is left.
-	@$(BIN)/python -m bench.leaks --n $(or $(N),500)
+	@$(BIN)/python -m bench.leaks --n $(or $(N),500) $(if $(INTO),--into $(INTO)) $(if $(MINUTES),--minutes $(MINUTES))
 
 # The sandbox's tests run one after another: each wants the machine's time for itself. Those of the alert path
 # mostly wait for servers of their own, so they run beside them.

@@ -1,12 +1,14 @@
 """``python -m bench.leaks --n 500 --seed S``: see the package. Needs root, nft, tc, nsenter and stress-ng.
 
 A leak is what is left after the TTL plus one `drill recover`. Runs of one seed make the same choices; the moments
-of death are as random as the machine.
+of death are as random as the machine. With ``--into FILE`` every kill is written down, and a run that was ended
+goes on where it stopped: ``--minutes M`` does so many minutes of it at a time.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import sys
@@ -14,6 +16,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
 
 from bench.leaks import faultset, gone, trial
 from bench.leaks.trial import Held, Result
@@ -36,17 +40,25 @@ HELD_AT_THE_END = 3
 class Bench:
     """The choices, the results, and the sandbox at hand."""
 
-    def __init__(self, n: int, seed: int, lanes: int, only: Sequence[str]) -> None:
-        self.n, self.seed, self.lanes = n, seed, lanes
-        self.rng = random.Random(seed)
+    def __init__(
+        self,
+        n: int,
+        seed: int,
+        lanes: int,
+        only: Sequence[str],
+        into: Path | None = None,
+        until: float = float("inf"),
+    ) -> None:
+        self.n, self.seed, self.lanes, self.into, self.until = n, seed, lanes, into, until
         self.faults = [name for name in faultset.names() if not only or name in only]
-        self.results: list[Result] = []
-        self._made = 0
+        self.results = read_results(into)
+        self.rng = random.Random(f"{seed}/{len(self.results)}" if self.results else seed)
+        self._made = max((result.number for result in self.results), default=0)
         self._deck: list[str] = []
 
     def run(self) -> None:
-        """Kill *n* times."""
-        while len(self.results) < self.n:
+        """Kill *n* times, or until the time is over."""
+        while len(self.results) < self.n and time.monotonic() < self.until:
             with _sandbox() as sandbox:
                 self._live(sandbox)
 
@@ -114,6 +126,16 @@ class Bench:
     def _note(self, result: Result) -> None:
         self.results.append(result)
         print(line(result), flush=True)
+        if self.into is not None:
+            with self.into.open("a") as file:
+                file.write(json.dumps(asdict(result)) + "\n")
+
+
+def read_results(into: Path | None) -> list[Result]:
+    """Return the kills that an earlier run wrote into the file, in their order; none where there is no file."""
+    if into is None or not into.exists():
+        return []
+    return [Result(**json.loads(text)) for text in into.read_text().splitlines()]
 
 
 @contextmanager
@@ -152,12 +174,21 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--lanes", type=int, default=3, help="kills at the same time, at different replicas")
     parser.add_argument("--fault", action="append", default=[], help="only this fault; may be repeated")
+    parser.add_argument("--into", type=Path, help="write every kill here, and go on where an earlier run stopped")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after this long, to go on later")
     options = parser.parse_args()
     if os.geteuid() != 0:
         print("bench.leaks looks into namespaces from outside: it needs root", file=sys.stderr)
         return 2
-    bench = Bench(options.n, options.seed, options.lanes, options.fault)
+    until = time.monotonic() + 60 * options.minutes
+    bench = Bench(options.n, options.seed, options.lanes, options.fault, options.into, until)
     bench.run()
+    tell(bench)
+    return 1 if any(result.left for result in bench.results) else 0
+
+
+def tell(bench: Bench) -> None:
+    """Print the tables and the last line."""
     print("\n" + "\n".join(table("by fault", bench.results, lambda each: each.fault.split("+"))))
     print("\n" + "\n".join(table("by victim", bench.results, lambda each: [each.victim])))
     looked = [result for result in bench.results if result.seen is not None]
@@ -166,9 +197,8 @@ def main() -> int:
     if blind:
         print(f"never seen in force, so nothing is shown about: {', '.join(sorted(blind))}")
     leaks = sum(bool(result.left) for result in bench.results)
-    worst = max(result.seconds for result in bench.results)
+    worst = max((result.seconds for result in bench.results), default=0.0)
     print(f"\n{len(bench.results)} kills, {leaks} leaks, worst {worst:.1f} s to clear")
-    return 1 if leaks else 0
 
 
 if __name__ == "__main__":

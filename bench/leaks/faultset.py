@@ -31,7 +31,7 @@ def names() -> list[str]:
     """Every fault that drill itself makes. Raises KeyError when one has no parameters here.
 
     Left out: activities of Chaos Toolkit, whose undo is the scenario's word and whose guard has kills of its own in
-    ``tests/chaostoolkit``; and what needs a cluster.
+    ``tests/activities``; and what needs a cluster.
     """
     return [
         name for name in faults() if name != "chaostoolkit" and "/" not in name and PARAMETERS[name] is not None

@@ -11,7 +11,8 @@ import pytest
 
 from drill.cli import recovery
 from drill.cli.recovery import not_undone, recover
-from drill.core.actions import HoldFault, PauseFault, ReleaseFault, describe, undo_of
+from drill.core.actions import HoldFault, PauseFault, ReleaseFault, RunActivity, UndoActivity, describe, undo_of
+from drill.core.activities import Activity, Call, ProcessProvider
 from drill.core.facts import Endpoints
 from drill.journal import events as e
 from drill.journal.journal import Journal, read_journal
@@ -171,3 +172,67 @@ def test_undos_of_a_target_this_function_cannot_reach_are_not_called_done(tmp_pa
     result = recover(tmp_path / "out")
     assert result.exit_code == 5
     assert result.runs[0].undone == ()
+
+
+def activity_story(folder: Path) -> Iterator[e.Event]:
+    """An activity is done; then the runner and its guard die."""
+    undo = UndoActivity(injection="flag", call=program("rm", "-f", str(folder / "flag")))
+    do = RunActivity(
+        injection="flag", service="checkout", call=program("touch", str(folder / "flag")), undo=undo.call, hold_s=60
+    )
+    yield next(story())
+    yield e.UndoRecorded(injection="flag", action=do, undo=undo)
+    yield e.ActionStarted(injection="flag", action=do)
+    yield e.ActionDone(injection="flag", action=do, done_at=2)
+
+
+def program(*words: str) -> Call:
+    return Call(
+        activity=Activity(name="x", provider=ProcessProvider(type="process", path=words[0], arguments=[*words[1:]]))
+    )
+
+
+@pytest.mark.e2e
+def test_the_undo_of_an_activity_is_played_from_the_journal_wherever_it_was_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the line that records the undo is whole, it is played; before that nothing was done. Twice plays it once."""
+    folder = tmp_path / "out" / "run"
+    folder.mkdir(parents=True)
+    (folder / "plan.json").write_text(json.dumps({"target": "sandbox"}))
+    with Journal(folder / "journal.jsonl") as written:
+        for event in activity_story(tmp_path):
+            written.append(event)
+    whole = (folder / "journal.jsonl").read_bytes()
+    ends = [index + 1 for index, byte in enumerate(whole) if byte == 10]
+    flag = tmp_path / "flag"
+    for end in (ends[0], ends[1] - 1, ends[1], ends[1] + 5, ends[2] + 1, ends[3]):
+        for stale in (folder / "undone").glob("*"):
+            stale.unlink()
+        (folder / "journal.jsonl").write_bytes(whole[:end])
+        flag.touch()
+        (found,) = recover(tmp_path / "out", allow_activities=True).runs
+        recorded = end >= ends[1]
+        assert flag.exists() is not recorded, f"cut at byte {end} of {len(whole)}"
+        assert len(found.undone) == recorded
+        assert found.remaining == ()
+        assert recover(tmp_path / "out", allow_activities=True).runs == ()
+
+
+def test_an_undo_nobody_here_allowed_is_named_and_not_played(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DRILL_SAFETY", str(tmp_path / "safety.yaml"))
+    (tmp_path / "safety.yaml").write_text("")
+    folder = tmp_path / "out" / "run"
+    folder.mkdir(parents=True)
+    (folder / "plan.json").write_text(json.dumps({"target": "sandbox"}))
+    with Journal(folder / "journal.jsonl") as written:
+        for event in activity_story(tmp_path):
+            written.append(event)
+    (tmp_path / "flag").touch()
+    result = recover(tmp_path / "out")
+    assert (tmp_path / "flag").exists()
+    assert result.exit_code == 5
+    (left,) = result.left
+    assert "drill recover --allow-activities" in left

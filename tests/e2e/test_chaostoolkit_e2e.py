@@ -22,7 +22,7 @@ from drill.journal.journal import read_journal
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 ROOT = Path(__file__).parents[2]
-FREEZE = ROOT / "tests" / "chaostoolkit" / "freeze.py"
+FREEZE = ROOT / "tests" / "activities" / "freeze.py"
 CHAOS = Path(sys.executable).with_name("chaos")
 
 
@@ -60,11 +60,11 @@ def test_an_exported_drill_is_valid_and_chaos_run_plays_it(
     journal = json.loads((tmp_path / "journal.json").read_text())
     assert (journal["status"], journal["deviated"]) == ("completed", False)
     (run,) = (tmp_path / "drill-runs").iterdir()
-    assert json.loads((run / "report.json").read_text())["verdict"]["outcome"] == "pass"
+    assert json.loads((run / "report.json").read_text())["verdict"] == "pass"
 
 
 def frozen(sandbox: str, folder: Path) -> Path:
-    """A scenario whose fault is a driver of the tests' own, at two of three replicas."""
+    """A scenario whose fault is a driver of the tests' own, at one of three replicas."""
 
     def call(what: str, **more: Any) -> dict[str, Any]:
         arguments = [str(FREEZE), what, sandbox, "$${drill_replica}"]
@@ -74,7 +74,7 @@ def frozen(sandbox: str, folder: Path) -> Path:
                   " f'checkout-{n}'], capture_output=True, text=True).stdout.split() for n in range(3)))"]  # fmt: skip
     probe = {
         "provider": {"type": "process", "path": sys.executable, "arguments": look},
-        "tolerance": {"type": "regex", "pattern": "'T'.*'T'", "target": "stdout"},
+        "tolerance": {"type": "regex", "pattern": "T", "target": "stdout"},
     }
     scenario = {
         "apiVersion": "drill/v1",
@@ -85,15 +85,15 @@ def frozen(sandbox: str, folder: Path) -> Path:
             {
                 "id": "hang",
                 "fault": "chaostoolkit",
-                "target": {"service": "checkout", "pods": 2},
+                "target": {"service": "checkout", "pods": 1},
                 "with": {"action": call("stop"), "undo": call("continue"), "probe": probe, "each": "replica"},
-                "for": "15m",
+                "for": "9m",
             }
         ],
         "expect": {
             "alerts": [
                 {"match": {"slo": "checkout-availability", "severity": "page"}, "fires": {"within": "15m"},
-                 "error_ratio": ["40%", "100%"], "receiver": "pagerduty"}
+                 "error_ratio": ["15%", "45%"], "receiver": "pagerduty"}
             ],
             "nothing_else": None,
         },
@@ -115,7 +115,7 @@ def test_an_action_of_chaos_toolkit_is_a_fault_like_any_other(
     assert "no rule allows" in refused.stderr
     done = drill(state, *words, "--allow-activities", cwd=tmp_path)
     report = json.loads(done.stdout)
-    assert report["verdict"]["outcome"] == "pass", report["verdict"]["reasons"]
+    assert report["verdict"] == "pass", report["reasons"]
     (run,) = (tmp_path / "drill-runs").iterdir()
     clean = [e for e in read_journal(run / "journal.jsonl").events if isinstance(e, CleanChecked)]
     assert [one.clean for one in clean] == [True]
@@ -153,7 +153,7 @@ def test_after_kill_9_the_guard_takes_it_back_and_recover_says_so(
     assert done.returncode == 0, done.stdout + done.stderr
     last = read_journal(run / "journal.jsonl").events[-1]
     assert isinstance(last, Recovered)
-    assert len(last.undone) == 2
+    assert len(last.undone) == 1
     assert not last.remaining
 
 

@@ -137,3 +137,12 @@ def test_a_lost_alertmanager_is_no_lost_heartbeat():
     talk = holding(cluster())
     for second in range(7, 26):
         assert aborted(talk.turn(float(second), seen(lost=("alertmanager", "sink")))) == ""
+
+
+def test_a_run_longer_than_its_limit_is_ended():
+    """The limit counts from the start of the baseline, not from T0."""
+    limited = plan()
+    limited = limited.with_(guardrails=limited.guardrails.with_(max_duration_s=10))
+    talk = holding(limited)
+    assert aborted(talk.turn(9.9)) == ""
+    assert "longer than its limit of 10 s" in aborted(talk.turn(10.1))

@@ -78,3 +78,10 @@ def test_rollbacks_find_their_actions_by_name() -> None:
     assert undos == {"block-the-cache": "unblock", "slow-the-search": "quick"}
     assert loaded.scenario is not None
     assert [(one.at, one.for_) for one in loaded.scenario.injections] == [(0, 60), (60, 120)]
+
+
+def test_a_rollback_without_a_provider_is_no_undo() -> None:
+    """Found by the fuzzer."""
+    action = "{name: a, type: action, provider: {type: process, path: x}}"
+    made = import_experiment(f"method: [{action}]\nrollbacks: [{{name: a, type: action}}]\n".encode(), "x.yaml")
+    assert any("no rollback takes this action back" in one.message for one in made.lost)

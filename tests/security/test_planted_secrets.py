@@ -114,3 +114,57 @@ def test_no_name_leads_out_of_its_folder(capsys: pytest.CaptureFixture[str], tmp
     said: Any = capsys.readouterr()
     assert "Traceback" not in said.err
     assert "root:" not in said.err + said.out
+
+
+ACTIVITY = """
+apiVersion: drill/v1
+kind: Scenario
+metadata: {{name: planted, owner: sre}}
+hypothesis: h
+injections:
+  - id: one
+    fault: chaostoolkit
+    target: {{service: checkout, pods: 1}}
+    with:
+      action: {{provider: {{type: http, url: "https://u:{0}@h/", headers: {{Authorization: "Bearer {1}"}}}}}}
+      undo: {{provider: {{type: process, path: x, arguments: ["--token={2}"]}}}}
+      probe: {{provider: {{type: http, url: "http://h/", arguments: {{password: {3}}}}}, tolerance: 200}}
+      configuration: {{api_key: {4}}}
+      secrets: {{group: {{name: {5}}}}}
+    for: 5m
+expect: {{alerts: [{{match: {{slo: checkout-availability, severity: page}}, error_ratio: [20%, 90%]}}]}}
+"""
+
+
+def test_secrets_written_into_activities_are_refused_and_not_repeated(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from drill.cli.app import main
+
+    scenario = tmp_path / "planted.yaml"
+    scenario.write_text(ACTIVITY.format(*PLANTED))
+    for command in (["validate"], ["plan"], ["run", "--allow-activities", "--out", str(tmp_path / "out")]):
+        assert main([*command[:1], str(scenario), *command[1:]]) == 2
+    out, err = capsys.readouterr()
+    assert [secret for secret in PLANTED if secret in out + err] == []
+    assert (out + err).count("looks like a secret") == 5 * 3
+    assert (out + err).count("a secret itself never stands in a scenario") == 3
+    assert not (tmp_path / "out").exists()
+
+
+def test_secrets_of_an_experiment_do_not_reach_the_scenario(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from drill.cli.app import main
+
+    experiment = tmp_path / "e.json"
+    provider = {"type": "http", "url": f"https://u:{PLANTED[0]}@h/", "headers": {"X-Api-Key": PLANTED[1]}}
+    activity = {"type": "action", "name": "a", "provider": provider, "pauses": {"after": 1}}
+    secrets = {"group": {"name": PLANTED[2]}, "flat": PLANTED[3]}
+    experiment.write_text(
+        json.dumps({"title": f"token={PLANTED[4]}", "method": [activity], "secrets": secrets}, indent=1)
+    )
+    main(["import", "chaostoolkit", str(experiment), "-o", str(tmp_path / "s.yaml")])
+    out, err = capsys.readouterr()
+    said = out + err + (tmp_path / "s.yaml").read_text()
+    assert [secret for secret in PLANTED[:4] if secret in said] == []

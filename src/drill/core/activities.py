@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
-from drill.core.redact import is_secret_name, redact
+from drill.core.redact import SecretInFile, is_secret_name, redact
 from drill.core.values import Value
 
 REFERENCE = re.compile(r"\$\{[^}]*\}")
@@ -38,7 +38,7 @@ def secrets_in(value: object, name: str = "") -> Iterator[str]:
 
 def _no_secret(value: Any) -> Any:
     for found in secrets_in(value):
-        raise ValueError(
+        raise SecretInFile(
             f"{found} looks like a secret, and plans and journals are kept: write ${{name}} here "
             "and say where it stands under 'secrets'"
         )

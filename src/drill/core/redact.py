@@ -41,6 +41,10 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
 )  # fmt: skip
 
 
+class SecretInFile(ValueError):
+    """A value of a file is a secret and must not be there; whoever tells of it does not show its line."""
+
+
 def redact(text: str) -> str:
     """Return *text* with everything that looks like a secret replaced by ``***``."""
     if not _MAYBE.search(text):

@@ -136,7 +136,8 @@ def _injections(work: _Import, root: Node) -> Iterator[dict[str, Any]]:
         "configuration": _configuration(work, _get(root, "configuration")),
         "secrets": _secrets(work, _get(root, "secrets")),
     }
-    rollbacks = [one for one in (_resolved(work, node) for node in _items(_get(root, "rollbacks"))) if one]
+    resolved = (_resolved(work, node) for node in _items(_get(root, "rollbacks")))
+    rollbacks = [one for one in resolved if one is not None and _get(one, "provider") is not None]
     actions, at = list[tuple[Node, float]](), 0.0
     for node in _items(_get(root, "method")):
         activity = _resolved(work, node)

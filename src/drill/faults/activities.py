@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, JsonValue, WithJsonSchema
 from drill.core.actions import RunActivity
 from drill.core.activities import Activity, Arguments, Call, Provider, SecretSource, Surroundings
 from drill.core.probes import Effect
+from drill.core.redact import SecretInFile
 from drill.faults.base import GRACE_S, Backend, DurationParam, Outcome, Params, Site, TimedAction
 
 CHAOSLIB = Backend(
@@ -93,7 +94,7 @@ class Ask(Do):
 def _source(value: object) -> object:
     """Take Chaos Toolkit's way to name a variable, ``{type: env, key: NAME}``, for drill's."""
     if isinstance(value, str):
-        raise ValueError("a secret itself never stands in a scenario: write {env: VARIABLE} or {file: PATH}")
+        raise SecretInFile("a secret itself never stands in a scenario: write {env: VARIABLE} or {file: PATH}")
     if isinstance(value, dict) and value.get("type") == "env" and isinstance(value.get("key"), str):
         return {"env": value["key"]}
     return value

@@ -322,7 +322,7 @@ def _limit_findings(plan: Plan) -> tuple[Finding, ...]:
 
 def _activity_findings(plan: Plan) -> tuple[Finding, ...]:
     """What drill cannot know of Chaos Toolkit's actions, said once for each."""
-    return tuple(
+    found = [
         Finding(
             level="warn",
             check="activities",
@@ -333,7 +333,8 @@ def _activity_findings(plan: Plan) -> tuple[Finding, ...]:
         for injection in plan.injections
         for step in injection.steps
         if isinstance(step.action, RunActivity)
-    )
+    ]
+    return tuple(dict.fromkeys(found))
 
 
 def _blast_findings(plan: Plan) -> tuple[Finding, ...]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from drill.core.problems import Problem, did_you_mean
+from drill.core.redact import SecretInFile
 from drill.core.units import format_duration, format_ratio, parse_duration, parse_ratio
 from drill.scenario.model import NAME
 from drill.scenario.shape import keys_at
@@ -77,8 +78,17 @@ def problems_of(error: ValidationError, subject: Subject) -> list[Problem]:
         if finding.error["type"] == "missing":
             key = (*key, str(finding.error["loc"][-1]), "missing")
         groups.setdefault(key, []).append(finding)
-    found = (_problem(group, subject) for group in groups.values())
-    return [problem for problem in found if problem is not None]
+    found = [_problem(group, subject) for group in groups.values()]
+    secret = {finding.node.line + 1 for group in groups.values() for finding in group if _is_secret(finding)}
+    return [_without_line(problem, secret) for problem in found if problem is not None]
+
+
+def _is_secret(finding: _Finding) -> bool:
+    return isinstance(finding.error.get("ctx", {}).get("error"), SecretInFile)
+
+
+def _without_line(problem: Problem, secret: set[int]) -> Problem:
+    return replace(problem, source_line="") if problem.line in secret else problem
 
 
 def _located(error: Error, root: Node) -> _Finding:
