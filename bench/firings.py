@@ -3,7 +3,7 @@
     python bench/firings.py --seeds 1-9                      # every shipped scenario, nine times
     python bench/firings.py --seeds 1-3 --scenario pod-kill  # in pieces, into the same --out
     python bench/firings.py --out DIR --only-read            # judge what is there
-    python bench/firings.py --light 60                       # random drills on the alert path's small rig, six at once
+    python bench/firings.py --light 60                       # random drills on the small rig, six at once
 
 Every alert that began to fire after the first replica was touched counts, expected or predicted to fire too. What
 it is compared with is the last prediction the run wrote down before that moment; ``to the edge`` is the distance to
