@@ -175,6 +175,7 @@ def _drill(
     abort: threading.Event,
 ) -> Runner:
     plan, observer = compiled.plan, Observer(sandbox.endpoints())
+    observer.watch(compiled.path.rules.alerts)
     try:
         found = _preflight(plan, observer, sandbox)
         _forbid_blocked(found.findings, settings)
