@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drill.cli.catalogue import catalogue
-from drill.core.labels import render
+from drill.core.labels import matches, render
 from drill.journal.events import Predicted
 from drill.journal.journal import read_journal
 from drill.plan.model import Plan, PredictedAlert
@@ -92,7 +92,7 @@ def _predicted(record: Record, span: SeenSpan) -> PredictedAlert | None:
     """The prediction in force when *span* began; None for an alert of an SLO no fault touches."""
     before = [event for event in record.all(Predicted) if event.at + record.skew <= span.start]
     known = [*before[-1].expected, *before[-1].also] if before else []
-    return next((one for one in known if one and one.labels == {**span.labels, **one.labels}), None)
+    return next((one for one in known if one and matches(one.labels, span.labels)), None)
 
 
 def _firing(record: Record, run: str, span: SeenSpan, predicted: PredictedAlert) -> Firing:
