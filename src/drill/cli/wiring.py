@@ -182,6 +182,7 @@ def _drill(
     opening: Opening,
 ) -> Runner:
     plan, observer = compiled.plan, Observer(target.endpoints(), compiled.place.observer_options)
+    observer.watch(compiled.place.rules.alerts)
     try:
         found = _preflight(plan, observer, target)
         _forbid_blocked(found.findings, settings)
