@@ -28,7 +28,7 @@ class Mitigations:
         return self._do({"do": "workloads"}, REPLACE_S)
 
     def scale(self, service: str, replicas: int) -> None:
-        """Want *replicas* (3 to 7) in service; new ones get a network, an address and a cgroup of their own."""
+        """Want *replicas* (3 to 7) in service; a new one has a network and a cgroup of its own."""
         self._do({"do": "scale", "service": service, "replicas": replicas}, REPLACE_S)
 
     def restart(self, service: str) -> None:
