@@ -1,7 +1,7 @@
 """What a training session writes down, beside the run's journal: one line each in ``training.jsonl``.
 
-``at`` is Unix seconds on the clock of the run's journal. Together with that journal these events are all the debrief
-is made from.
+``at`` is Unix seconds on the clock of the run's journal. Together with that journal these events are all that
+the debrief is made from.
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Literal
 
-from pydantic import Field
-
+from drill.core.units import parse_duration
 from drill.core.values import Value
 from drill.plan.model import Plan
 from drill.scenario.model import Scenario
@@ -65,11 +65,21 @@ class ServiceCalls(Value):
     calls: tuple[str, ...] = ()
 
 
+class ScriptSlo(Value):
+    """An SLO of the target: ``objective`` is the fraction of good requests, ``page_at`` the burn rate that pages."""
+
+    sloth_id: str
+    service: str
+    name: str
+    objective: float
+    page_at: float = 0.0
+
+
 class Script(Value):
     """One session, fixed before its start. Times are seconds."""
 
     session: str
-    mode: str = "drill"
+    mode: Literal["drill", "tabletop"] = "drill"
     """``drill``: on a target, with a real fault; ``tabletop``: nothing is touched, the page is told."""
     scenario: str
     title: str
@@ -86,15 +96,12 @@ class Script(Value):
     hints: tuple[ScriptHint, ...] = ()
     injects: tuple[ScriptInject, ...] = ()
     targets: Targets = Targets()
-    healthy: tuple[Condition, ...] = Field(default=())
+    healthy: tuple[Condition, ...] = ()
     healthy_for_s: float = LEAST_HEALTHY_S
     expected: tuple[dict[str, str], ...] = ()
     """Labels of the alerts whose first firing counts as detection."""
     services: tuple[ServiceCalls, ...] = ()
-    objectives: dict[str, float] = {}
-    """Objective (fraction of good requests) by sloth_id."""
-    page_at: dict[str, float] = {}
-    """The burn rate from which on a page fires, by sloth_id."""
+    slos: tuple[ScriptSlo, ...] = ()
     lesson: str = ""
     """Id of the curriculum's lesson; empty outside one."""
     brief: str = ""
@@ -110,35 +117,32 @@ def commitment(nonce: str, source_sha256: str, parameters: dict[str, str], seed:
     return hashlib.sha256(what.encode()).hexdigest()
 
 
-def script_of(
-    scenario: Scenario,
-    plan: Plan,
-    *,
-    session: str,
-    nonce: str,
-    limit_s: float,
-    solo: bool = True,
-    mode: str = "drill",
-    services: tuple[ServiceCalls, ...] = (),
-    lesson: str = "",
-    brief: str = "",
-) -> Script:
+class Setting(Value):
+    """What is decided about a session beside its scenario; see ``Script`` for the fields."""
+
+    session: str
+    nonce: str
+    limit_s: float
+    solo: bool = True
+    mode: Literal["drill", "tabletop"] = "drill"
+    services: tuple[ServiceCalls, ...] = ()
+    lesson: str = ""
+    brief: str = ""
+
+
+def script_of(scenario: Scenario, plan: Plan, setting: Setting) -> Script:
     """Make the script of *scenario* as compiled to *plan*."""
     speed = plan.fast_forward
     people, phases, when = scenario.people, scenario.phases, scenario.mitigated_when
     return Script(
-        session=session,
-        mode=mode,
+        **dict(setting),
         scenario=plan.scenario,
         title=plan.title,
         hypothesis=plan.hypothesis,
         service=plan.service,
         seed=plan.seed,
         fast_forward=speed,
-        nonce=nonce,
-        commitment=commitment(nonce, plan.source_sha256, plan.parameters, plan.seed),
-        solo=solo,
-        limit_s=limit_s,
+        commitment=commitment(setting.nonce, plan.source_sha256, plan.parameters, plan.seed),
         answer=ScriptAnswer(
             component=people.answer.component, cause=people.answer.cause, accept=people.answer.accept
         ),
@@ -153,11 +157,7 @@ def script_of(
         healthy=healthy_when(scenario, plan),
         healthy_for_s=max(LEAST_HEALTHY_S, when.for_ / speed if when else 0.0),
         expected=tuple(alert.match for alert in plan.expected),
-        services=services,
-        objectives={slo.sloth_id: slo.objective for slo in plan.slos},
-        page_at=_page_at(plan),
-        lesson=lesson,
-        brief=brief,
+        slos=_slos(plan),
     )
 
 
@@ -169,15 +169,18 @@ def healthy_when(scenario: Scenario, plan: Plan) -> tuple[Condition, ...]:
     return tuple(Condition(promql=f'slo:current_burn_rate:ratio{{sloth_id="{one}"}} < 1') for one in ids)
 
 
-def _page_at(plan: Plan) -> dict[str, float]:
-    """The factor of the page's windows, for every SLO: all have the same pairs."""
+def _slos(plan: Plan) -> tuple[ScriptSlo, ...]:
+    """All SLOs; the largest factor of the windows is the page's, and the same for each of them."""
     factor = max((pair.factor for pair in plan.windows), default=0.0)
-    return {slo.sloth_id: factor for slo in plan.slos}
+    return tuple(
+        ScriptSlo(
+            sloth_id=slo.sloth_id, service=slo.service, name=slo.name, objective=slo.objective, page_at=factor
+        )
+        for slo in plan.slos
+    )
 
 
 def _injects(scenario: Scenario) -> tuple[ScriptInject, ...]:
-    from drill.core.units import parse_duration
-
     found = []
     for number, inject in enumerate(scenario.people.injects, 1):
         try:

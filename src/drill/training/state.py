@@ -211,12 +211,12 @@ def _touch(state: State, event: e.UndoRecorded, run: str) -> State:
     return state.with_(injections={**state.injections, key: known.with_(replicas=replicas)})
 
 
-def _injection(state: State, run: str, injection: str, **changes: Any) -> State:
+def _injection(now: State, run: str, injection: str, **changes: Any) -> State:
     key = _key(run, injection)
-    known = state.injections.get(key)
+    known = now.injections.get(key)
     if known is None:
-        return state
-    return state.with_(injections={**state.injections, key: known.with_(**changes)})
+        return now
+    return now.with_(injections={**now.injections, key: known.with_(**changes)})
 
 
 def _effective(state: State, event: e.InjectionEffective, run: str) -> State:
