@@ -25,8 +25,8 @@ def held(
 ) -> tuple[Scenario, dict[str, BaseModel]]:
     """Return *scenario* and its faults' parameters with every fault held for *hold_s* seconds as they run.
 
-    An injection that another one of the same service and fault follows keeps its time. With *second* it comes on top
-    of another scenario, whose alerts may fire already.
+    An injection that another one of the same service and fault follows keeps its time. With *second* it comes on
+    top of another scenario, whose alerts may fire already.
     """
     injections = tuple(
         one if _is_followed(one, scenario) else one.model_copy(update={"for_": hold_s * fast_forward})
