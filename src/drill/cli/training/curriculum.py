@@ -94,9 +94,8 @@ def _what_next(drill: Drill, done: Progress, console: Console) -> None:
     left = [name for name in drill.step_ids() if not done.get(name, {}).get("mitigated")]
     console.say()
     if left:
-        console.say(
-            f"  {len(left)} of {len(drill.scenarios)} lessons are left: drill train --curriculum {drill.metadata.name}"
-        )
+        count = f"{len(left)} of {len(drill.scenarios)} lessons are left"
+        console.say(f"  {count}: drill train --curriculum {drill.metadata.name}")
     else:
         console.say(f"  That was the last lesson of {drill.title}. Well done.", "bold green")
 
