@@ -16,8 +16,8 @@ STEP_S = 0.1
 class Mitigations:
     """Mitigations of one sandbox. All raise ActionFailed with the sandbox's words.
 
-    Those that make new pods return at once, as `kubectl` does; ``settled`` and ``until_settled`` tell when the last of
-    them serves. ``replace`` returns when the new pod serves.
+    Those that make new pods return at once, as `kubectl` does; ``settled`` and ``until_settled`` tell when the last
+    of them serves. ``replace`` returns when the new pod serves.
     """
 
     def __init__(self, do: Do) -> None:
