@@ -1,7 +1,7 @@
 """`drill runbook run`: walks a person through, one step at a time, and writes down what became of each.
 
-Prints what would be run, and where, before it is run. What only looks runs on Enter; what changes something runs only
-on a typed *yes*. The end of the input is the end of the walk.
+Prints what would be run, and where, before it is run. What only looks runs on Enter; what changes something runs
+only on a typed *yes*. The end of the input is the end of the walk.
 """
 
 from __future__ import annotations
