@@ -62,7 +62,7 @@ class LiveWorld:
         except BaseException as error:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            process.communicate()
             if isinstance(error, subprocess.TimeoutExpired):
                 raise Unavailable(f"the command did not end within {COMMAND_S:g} s") from None
             raise
