@@ -28,6 +28,7 @@ from drill.core.labels import matches
 from drill.core.problems import did_you_mean
 from drill.journal import events as e
 from drill.report.write import write_whole
+from drill.runbook.attributes import fill
 from drill.runbook.model import Cell, Runbook
 from drill.runbook.records import STEPS, Step, append
 from drill.runbook.walk import Walker
@@ -232,7 +233,7 @@ class Responder:
             if "POD" in walker.missing(cell) and not walker.find_pod():
                 self.result, self.why = "not proven", "the cell worst-replica names no replica"
                 return False
-            self.tell(f"playing {cell.name}: {walker.text(cell)}")
+            self.tell(f"playing {cell.name}: {fill(walker.text(cell), walker.values)}")
             step = walker.act(cell)
             self.steps.append(step)
             self._values = dict(walker.values)
