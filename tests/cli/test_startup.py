@@ -78,7 +78,7 @@ def complete(words: str) -> list[str]:
 
 
 def test_completion_knows_commands_scenarios_and_services_and_loads_nothing_heavy() -> None:
-    assert complete("ru") == ["run", "runs"]
+    assert complete("ru") == ["run", "runbook", "runs"]
     assert "latency-spike" in complete("run lat")
     assert complete("run latency-spike --service che") == ["checkout"]
     assert "prod.yaml" in complete("plan prod.yaml")  # nothing fits: a file, then

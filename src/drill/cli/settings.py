@@ -41,6 +41,8 @@ class RunSettings:
     assume_yes: bool = False
     allow_activities: bool = False
     """Chaos Toolkit activities of the scenario run without a rule in ``safety.yaml`` that names them."""
+    run_dir: Path | None = None
+    """The run's folder, where the caller has made it; None: one below ``out``, named after the scenario."""
 
 
 class CompiledPlan(Protocol):

@@ -6,7 +6,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -21,6 +21,7 @@ from drill.cli.safety import check_activities, check_allowed, remember_undos
 from drill.cli.settings import RunResult, RunSettings
 from drill.core.actions import RunActivity
 from drill.core.errors import Aborted, ProblemsFound, UndoIncomplete, UsageError
+from drill.core.facts import Facts
 from drill.core.ports import Remembering, Target
 from drill.core.redact import redacted
 from drill.engine.preflight import preflight
@@ -40,6 +41,7 @@ from drill.scenario.library import find, shipped_roots
 from drill.scenario.loader import Loaded, load
 from drill.scenario.model import Scenario
 from drill.target.activities import Activities
+from drill.target.sandbox import Sandbox
 
 __all__ = ["abort", "compile_plan", "recover", "run", "sandbox_down", "sandbox_status", "sandbox_up"]
 
@@ -64,7 +66,11 @@ class CompiledPlan:
         self.place.close()
 
 
-def compile_plan(name_or_path: str, settings: RunSettings) -> CompiledPlan:
+Adapt = Callable[[Loaded, float], Loaded]
+"""Changes a scenario before it is compiled, for the fast-forward factor it will run with: training holds faults."""
+
+
+def compile_plan(name_or_path: str, settings: RunSettings, adapt: Adapt | None = None) -> CompiledPlan:
     """Compile a scenario by name or file; touches nothing.
 
     Raises ProblemsFound, UsageError; for a cluster also Refused and Unavailable.
@@ -80,11 +86,14 @@ def compile_plan(name_or_path: str, settings: RunSettings) -> CompiledPlan:
     services = sorted({one.target.service for one in loaded.scenario.injections})
     place = place_for(settings, services, agents=_needs_agents(loaded.scenario, params))
     try:
-        plan = _compiled(loaded, params, place, settings.seed)
+        facts = place.facts()
+        if adapt is not None:
+            loaded = adapt(loaded, facts.fast_forward)
+        plan = _compiled(loaded, facts, place, settings.seed)
     except BaseException:
         place.close()
         raise
-    return CompiledPlan(plan, loaded, place, lambda: compile_plan(name_or_path, settings))
+    return CompiledPlan(plan, loaded, place, lambda: compile_plan(name_or_path, settings, adapt))
 
 
 def _needs_agents(scenario: Scenario, params: Mapping[str, Params]) -> bool:
@@ -93,14 +102,47 @@ def _needs_agents(scenario: Scenario, params: Mapping[str, Params]) -> bool:
     return any(not known[one.fault].backends(params[one.id])[0].api for one in scenario.injections)
 
 
-def _compiled(loaded: Loaded, params: Mapping[str, Params], place: Place, seed: int) -> Plan:
+def _compiled(loaded: Loaded, facts: Facts, place: Place, seed: int) -> Plan:
     assert loaded.scenario is not None, "only a scenario without problems is compiled"
+    params = cast("dict[str, Params]", loaded.fault_params)
     source = Source(loaded.scenario, params, loaded.parameters, loaded.sha256)
-    compiled = compile_scenario(source, place.facts(), place.rules, faults(), seed=seed, baseline_s=BASELINE_S)
+    compiled = compile_scenario(source, facts, place.rules, faults(), seed=seed, baseline_s=BASELINE_S)
     if compiled.plan is None:
         complaints = compiled.complaints
         raise ProblemsFound([loaded.problem_at(one.path, one.message, one.hint) for one in complaints])
     return _without_secrets(compiled.plan.with_(namespace=place.namespace))
+
+
+@dataclass(frozen=True)
+class Running:
+    """A run that is about to begin, for whoever takes part in it. All of it may be used by any thread.
+
+    ``end`` ends the faults before their time in the ordinary way; ``abort`` ends everything at once.
+    """
+
+    run_dir: Path
+    compiled: CompiledPlan
+    target: Target
+    observer: Observer
+    journal: Journal
+    clock: SteadyClock
+    end: threading.Event
+    abort: threading.Event
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """The target of what people do only in a sandbox. Raises UsageError elsewhere."""
+        if not isinstance(self.target, Sandbox):
+            raise UsageError(f"this needs a sandbox, and {self.target.name} is none", hint="--target sandbox")
+        return self.target
+
+
+Beside = Callable[[Running], AbstractContextManager[None]]
+"""Entered before the run begins and left after its end; the target lives until it was left."""
+
+
+def _alone(_: Running) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 def run(
@@ -109,8 +151,9 @@ def run(
     listener: Callable[[AnyEvent], None],
     abort: threading.Event,
     progress: Callable[[str], None] | None = None,
+    beside: Beside = _alone,
 ) -> RunResult:
-    """Run to the end, undo and report included.
+    """Run to the end, undo and report included; *beside* is what goes on meanwhile.
 
     Raises Refused while an abort or a freeze is in force or another run drills the same service, UsageError when
     preflight forbids the start, Unavailable when the sandbox does not come up, Aborted when the files of the run
@@ -126,7 +169,7 @@ def run(
         check_activities(plan)
     remember_undos(plan)
     _forbid_blocked(plan.findings, settings)
-    run_dir = new_folder(settings.out, plan.scenario)
+    run_dir = settings.run_dir or new_folder(settings.out, plan.scenario)
     try:
         (run_dir / "plan.json").write_text(plan.model_dump_json(indent=1))
         journal = Journal(run_dir / "journal.jsonl", clock := SteadyClock())
@@ -138,8 +181,14 @@ def run(
         journal.subscribe(listener)
         try:
             opening = Opening(run_dir.name, _services(plan), abort, progress)
-            with hear_aborts(abort), compiled.place.opened(opening) as target:
-                ran = _drill(compiled, settings, target, journal, clock, opening)
+            with (
+                hear_aborts(abort),
+                compiled.place.opened(opening) as target,
+                closing(Observer(target.endpoints(), compiled.place.observer_options)) as observer,
+            ):
+                end = threading.Event()
+                running = Running(run_dir, compiled, target, observer, journal, clock, end, opening.stop)
+                ran = _drill(running, settings, opening, beside)
         except UndoIncomplete as error:
             leftover = f"{error}; {error.hint}"
         except BaseException:
@@ -173,46 +222,37 @@ def _end(run_dir: Path, plan: Plan, journal: Journal, runner: Runner | None, lef
     return RunResult(run_dir, report, report.exit_code)
 
 
-def _drill(
-    compiled: CompiledPlan,
-    settings: RunSettings,
-    target: Target,
-    journal: Journal,
-    clock: SteadyClock,
-    opening: Opening,
-) -> Runner:
-    plan, observer = compiled.plan, Observer(target.endpoints(), compiled.place.observer_options)
-    observer.watch(compiled.place.rules.alerts)
+def _drill(running: Running, settings: RunSettings, opening: Opening, beside: Beside) -> Runner:
+    compiled, journal, target = running.compiled, running.journal, running.target
+    plan, place = compiled.plan, compiled.place
+    running.observer.watch(place.rules.alerts)
+    found = _preflight(plan, running.observer, target)
+    _forbid_blocked(found.findings, settings)
+    runner = Runner(
+        plan,
+        with_activities(target, plan, running.run_dir),
+        running.observer,
+        journal,
+        repredict=lambda basis: repredict(with_measured(plan, _measured(journal)), place.rules, **basis._asdict()),
+        abort=running.abort,
+        reasons=opening.reasons,
+        end=running.end,
+        clock=running.clock,
+    )
+    if isinstance(target, Remembering):
+        steps = [(step.action, step.undo) for one in plan.injections for step in one.steps]
+        target.begin(opening.run_id, steps)
+    digest = hashlib.sha256(plan.model_dump_json().encode()).hexdigest()
     try:
-        found = _preflight(plan, observer, target)
-        _forbid_blocked(found.findings, settings)
-        runner = Runner(
-            plan,
-            with_activities(target, plan, journal.path.parent),
-            observer,
-            journal,
-            repredict=lambda basis: repredict(
-                with_measured(plan, _measured(journal)), compiled.place.rules, **basis._asdict()
-            ),
-            abort=opening.stop,
-            reasons=opening.reasons,
-            clock=clock,
-        )
-        if isinstance(target, Remembering):
-            steps = [(step.action, step.undo) for one in plan.injections for step in one.steps]
-            target.begin(opening.run_id, steps)
-        digest = hashlib.sha256(plan.model_dump_json().encode()).hexdigest()
-        try:
-            runner.start(journal.path.parent.name, digest, found, forced=settings.force)
-        except OSError as error:
-            raise UsageError(
-                f"the journal cannot be written: {error.strerror or error}; nothing was touched",
-                hint="make room, or choose another --out",
-            ) from None
+        runner.start(running.run_dir.name, digest, found, forced=settings.force)
+    except OSError as error:
+        raise UsageError(
+            f"the journal cannot be written: {error.strerror or error}; nothing was touched",
+            hint="make room, or choose another --out",
+        ) from None
+    with beside(running):
         runner.run()
-        return runner
-    finally:
-        observer.close()
+    return runner
 
 
 def with_activities(target: Target, plan: Plan, run_dir: Path) -> Target:

@@ -63,6 +63,8 @@ class Runner:
     abort: threading.Event = field(default_factory=threading.Event)
     reasons: Sequence[str] = ()
     """Why *abort* is set, where it was not the user: the target says so."""
+    end: threading.Event = field(default_factory=threading.Event)
+    """Set: the faults end now in the ordinary way, before their time is over."""
     clock: Callable[[], float] = field(default_factory=SteadyClock)
 
     def __post_init__(self) -> None:
@@ -116,6 +118,8 @@ class Runner:
         if self.abort.is_set():
             by, reason = ("engine", self.reasons[0]) if self.reasons else ("user", "asked to stop")
             seen.append(s.AbortAsked(by, reason))
+        if self.end.is_set():
+            seen.append(s.EndAsked())
         if self._broken:
             seen.append(s.AbortAsked("engine", self._broken))
         if reason := self._lost_time():

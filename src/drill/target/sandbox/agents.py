@@ -15,12 +15,14 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
-from drill.agent.holder import AgentProcess, Holder, HoldRequest, read_stream
+from drill.agent.holder import REVERT_S, AgentProcess, Holder, HoldRequest, read_stream, said_clean
 from drill.target.sandbox import children, topology
 from drill.target.sandbox.cgroups import Cgroups
 from drill.target.sandbox.children import Children
 from drill.target.sandbox.supervisor import Container
 
+RELEASE_S = REVERT_S + 10
+"""An agent that does not revert is killed and cleared up behind within this."""
 ONCE_S = 20.0
 
 
@@ -72,6 +74,22 @@ class Agents:
         holder = self.held[key] = Holder(request, container, start, clear_up)
         holder.done.add_done_callback(lambda _: self.held.pop(key, None))
         return holder
+
+    async def let_go(self, holder: Holder) -> dict[str, Any]:
+        """Release a held fault and wait for its end; what an agent could not undo is cleared up behind it.
+
+        Returns the agent's last ``event``, and what was ``cleared``. Raises OSError.
+        """
+        holder.release()
+        await asyncio.wait([holder.done], timeout=RELEASE_S)
+        event = holder.last
+        if said_clean(event):
+            return {"event": event, "held": True}
+        return {"event": event, "held": True, "cleared": await holder.clear_up()}
+
+    def held_at(self, replica: str) -> list[Holder]:
+        """All faults that are held at *replica* now."""
+        return [holder for (_, name), holder in self.held.items() if name == replica]
 
     async def clear(self, container: Container, *options: str) -> dict[str, Any]:
         """Have the agent remove what it finds at *container*; returns its JSON. Raises OSError."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
 
 from drill.target.sandbox import edge, routes, service, sink
+from drill.target.sandbox.deployments import Template
 from drill.target.sandbox.topology import BY_NAME, SERVE_PORT, SERVICES
 
 EVERY_S = 0.5
@@ -84,7 +85,7 @@ async def _with_endpoints(options: argparse.Namespace, file: Path) -> None:
         await until_told(edge.live(file, rates, options.seed), follow([*rates], file))
         return
     own = BY_NAME[options.name]
-    program = service.live(own, socket.gethostname(), Path(options.data), file)
+    program = service.live(own, socket.gethostname(), Path(options.data), file, Template())
     await until_told(program, *([follow(own.calls, file)] if own.calls else []))
 
 
