@@ -67,7 +67,10 @@ def _mitigated(state: State) -> str:
     if state.mitigation_told:
         return "as was said; nothing is measured in a tabletop"
     if state.mitigated_at:
-        return "users well again while the fault was still in place"
+        ended = all(one.removed_by == "responder" for one in state.injections.values())
+        return (
+            "what the responder did ended the fault" if ended else "users well while the fault was still in place"
+        )
     if state.ending == "limit":
         return "fault expired, not mitigated"
     if state.ever_unhealthy and state.healthy_since and not state.acts:

@@ -77,8 +77,10 @@ def message_lines(message: Message) -> list[Line]:
 def status_lines(view: TraineeView) -> list[Line]:
     """Everything at a glance, in less than one screen."""
     lines: list[Line] = [(where_line(view), "bold"), ("", "")]
-    lines += _alert_table(view.alerts)
-    lines += [("", ""), *_slo_table(view.slos)]
+    if view.slos or view.alerts:
+        lines += _alert_table(view.alerts)
+    if any(slo.error_ratio for slo in view.slos):
+        lines += [("", ""), *_slo_table(view.slos)]
     paged = [slo.service for slo in view.slos if slo.relation == "paged"]
     replicas = [one for one in view.replicas if one.service in paged]
     if replicas:

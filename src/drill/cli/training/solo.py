@@ -14,7 +14,6 @@ from drill.cli.console import Console, quiet_libraries
 from drill.cli.state import state_dir
 from drill.cli.training.conduct import Conductor, Wish
 from drill.cli.training.door import opened
-from drill.cli.training.environment import kubectl_environment
 from drill.cli.training.record import write_card, write_debrief
 from drill.cli.training.screens import Line, rule, wrapped
 from drill.cli.training.shell import WELCOME, Shell, shell
@@ -59,7 +58,7 @@ def _talk(conductor: Conductor, console: Console) -> None:
     if not conductor.until_ready(READY_S):
         return
     assert conductor.running is not None
-    with shell(conductor.stage, kubectl_environment(conductor.running.sandbox)) as responder:
+    with shell(conductor.stage, conductor.running.sandbox.shell_environment()) as responder:
         trainee = Trainee(conductor.stage, lambda: _open(responder, console))
         if not trainee.run([]):
             conductor.stop("the trainee left")
