@@ -12,7 +12,9 @@ LATENCY = ScriptAnswer(
     component="checkout", cause="network-latency", accept=("packet delay", "slow network", "tc delay", "netem")
 )
 CUT = ScriptAnswer(
-    component="payment", cause="network-partition", accept=("cannot reach payment", "connection refused", "firewall")
+    component="payment",
+    cause="network-partition",
+    accept=("cannot reach payment", "connection refused", "firewall"),
 )
 DISK = ScriptAnswer(component="cart", cause="disk-full", accept=("no space left", "volume full", "ENOSPC"))
 OOM = ScriptAnswer(component="checkout", cause="oom-kill", accept=("out of memory", "memory limit"))

@@ -73,9 +73,7 @@ def script(**changes: object) -> Script:
         expected=({"sloth_id": "checkout-latency", "severity": "page"},),
         services=(ServiceCalls(name="checkout", calls=("payment",)), ServiceCalls(name="payment")),
         slos=(
-            ScriptSlo(
-                sloth_id="payment-latency", service="payment", name="latency", objective=0.99, page_at=14.4
-            ),
+            ScriptSlo(sloth_id="payment-latency", service="payment", name="latency", objective=0.99, page_at=14.4),
             ScriptSlo(
                 sloth_id="checkout-latency", service="checkout", name="latency", objective=0.99, page_at=14.4
             ),

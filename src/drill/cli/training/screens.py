@@ -127,7 +127,7 @@ def _alert_table(alerts: Sequence[AlertLine]) -> Iterable[Line]:
 
 def _slo_table(slos: Sequence[SloSeries]) -> Iterable[Line]:
     paged = any(slo.relation == "paged" for slo in slos)
-    head = "burn rate now" + (f" (a page fires above {slos[0].page_at:g})" if slos and slos[0].page_at else "")
+    head = "burn rate" + (f" (pages above {slos[0].page_at:g})" if slos and slos[0].page_at else "")
     yield f"  {'SLO':<30} {'bad now':>8}  {head}", "dim"
     shown = [slo for slo in slos if slo.relation != "other"] if paged else list(slos)
     for slo in shown[:10]:
