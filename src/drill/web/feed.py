@@ -6,6 +6,7 @@ A page that is slow misses views in between, never the last one. Views are rende
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -83,16 +84,20 @@ class Feed:
         """How many pages of *role* are open."""
         return sum(listener.role == role for listener in self._listeners)
 
+    def stop(self) -> None:
+        """Follow the stage no more, but for one last look. In any thread but the loop's."""
+        self._stop.set()
+        self._thread.join(2 * ASK_S)
+        if self._thread.is_alive():
+            return  # the stage hangs; asking it once more would hang here too
+        with contextlib.suppress(Exception):
+            self._look(self._wait(-1, 0.0))
+
     def end(self) -> None:
         """Tell every listener that nothing more will come, after what it has not got yet. In the loop."""
-        self._stop.set()
         for listener in self._listeners:
             listener.ended = True
             listener.changed.set()
-
-    def join(self) -> None:
-        """Wait for the thread; it ends within ``ASK_S`` unless the stage itself hangs."""
-        self._thread.join(2 * ASK_S)
 
     def _run(self) -> None:
         version = -1
@@ -109,13 +114,14 @@ class Feed:
 
     def _follow(self, version: int) -> int:
         new = self._wait(version, ASK_S)
-        if new == version:
-            return version
-        views = {role: self._view(role) for role in ROLES}
-        if not self._stop.is_set():
-            self._loop.call_soon_threadsafe(self._hand_out, new, views)
+        if new != version:
+            self._look(new)
         self._stop.wait(APART_S)
         return new
+
+    def _look(self, version: int) -> None:
+        views = {role: self._view(role) for role in ROLES}
+        self._loop.call_soon_threadsafe(self._hand_out, version, views)
 
     def _hand_out(self, version: int, views: dict[Role, str]) -> None:
         for role, view in views.items():
