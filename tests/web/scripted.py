@@ -215,7 +215,9 @@ class ScriptedStage:
                 return self._end(f"Aborted: {reason}")
 
     def _say(self, kind: Any, text: str, to: str) -> None:
-        self.messages.append(Message(at=self.at, kind=kind, text=text, said_by="facilitator" if kind == "whisper" else "", to=to))
+        self.messages.append(
+            Message(at=self.at, kind=kind, text=text, said_by="facilitator" if kind == "whisper" else "", to=to)
+        )
 
     def _end(self, how: str) -> str:
         self.over = how
@@ -281,11 +283,18 @@ class ScriptedStage:
             return at - self.effect_at if at and self.at >= at else None
 
         localized = self.suspicions[0].at if self.suspicions else 0.0
-        times = {"effect": self.effect_at, "detected": self.paged_at, "acknowledged": self.acknowledged_at, "localized": localized}
+        times = {
+            "effect": self.effect_at,
+            "detected": self.paged_at,
+            "acknowledged": self.acknowledged_at,
+            "localized": localized,
+        }
         targets = {"detected": 300.0, "acknowledged": 300.0, "localized": 600.0, "mitigated": 900.0}
         names: Sequence[Any] = ("effect", "detected", "acknowledged", "localized", "mitigated", "resolved")
         return tuple(
-            PhaseTime(name=name, at=times.get(name, 0.0), after_s=after(times.get(name, 0.0)), target_s=targets.get(name))
+            PhaseTime(
+                name=name, at=times.get(name, 0.0), after_s=after(times.get(name, 0.0)), target_s=targets.get(name)
+            )
             for name in names
         )
 
@@ -294,7 +303,12 @@ class ScriptedStage:
             "1.5 % of the month's latency budget of checkout burns in an hour.\n\nservice  checkout\nseverity page\n"
             "burn     98.2× over 5s and 60s (pages from 14.4×)\nrunbook  latency-spike"
         )
-        labels = {"alertname": "CheckoutLatencyBudgetBurn", "service": "checkout", "severity": "page", self.text("label"): self.text("value")}
+        labels = {
+            "alertname": "CheckoutLatencyBudgetBurn",
+            "service": "checkout",
+            "severity": "page",
+            self.text("label"): self.text("value"),
+        }
         page = PageText(at=self.paged_at + 0.6, channel="pagerduty", status="firing", title=self.text("Checkout answers are too slow"),
                         body=self.text(body), service=self.text("checkout"), severity=self.text("page"), runbook="latency-spike", labels=labels)  # fmt: skip
         slack = PageText(at=self.paged_at + 4, channel="slack", status="firing", title=self.text("Cart answers are too slow"),
@@ -305,10 +319,24 @@ class ScriptedStage:
         if self.at < self.paged_at - 3:
             return ()
         state: Any = "firing" if self.at >= self.paged_at else "pending"
-        first = AlertLine(name=self.text("CheckoutLatencyBudgetBurn"), service="checkout", slo="latency", severity="page", state=state, since=self.paged_at)
+        first = AlertLine(
+            name=self.text("CheckoutLatencyBudgetBurn"),
+            service="checkout",
+            slo="latency",
+            severity="page",
+            state=state,
+            since=self.paged_at,
+        )
         if self.at < self.paged_at + 4:
             return (first,)
-        return first, AlertLine(name="CartLatencyBudgetBurn", service="cart", slo="latency", severity="ticket", state="pending", since=self.at - 2)
+        return first, AlertLine(
+            name="CartLatencyBudgetBurn",
+            service="cart",
+            slo="latency",
+            severity="ticket",
+            state="pending",
+            since=self.at - 2,
+        )
 
     def _slos(self) -> list[SloSeries]:
         paged = self.at >= self.paged_at
@@ -338,7 +366,11 @@ class ScriptedStage:
     def _logs(self) -> tuple[LogLine, ...]:
         first = max(0, int(self.at - START) - 60)
         return tuple(
-            LogLine(at=START + n, source=f"checkout-{n % 3}", text=self.text(f"level=info msg=\"answered\" path=/checkout status=200 ms={18 + n % 9}"))
+            LogLine(
+                at=START + n,
+                source=f"checkout-{n % 3}",
+                text=self.text(f'level=info msg="answered" path=/checkout status=200 ms={18 + n % 9}'),
+            )
             for n in range(first, int(self.at - START) + 1, 2)
         )
 

@@ -1,11 +1,11 @@
 """Who may see and do what: one door for each role, and what every request must look like. No I/O.
 
-A door is a random place in the address, a token that opens it once it is brought there in the address's fragment (which
-no browser sends to a server or writes into a log), and a cookie that keeps it open. The cookie belongs to that place
+A door is a random place in the address, a token that opens it, and a cookie that keeps it open. The token comes in
+the address's fragment, which no browser sends to a server or writes into a log. The cookie belongs to that place
 alone: cookies know no ports, so that another server on this machine would get one for ``/``.
 
-Refused: a Host that is no loopback name (DNS rebinding), and requests that another page started (CSRF): the Origin must
-be this server's own, since for SameSite every port of 127.0.0.1 is one site.
+Refused: a Host that is no loopback name (DNS rebinding), and requests that another page started (CSRF): the Origin
+must be this server's own, since for SameSite every port of 127.0.0.1 is one site.
 """
 
 from __future__ import annotations
@@ -107,5 +107,5 @@ def refusal(method: str, headers: Mapping[str, str]) -> str:
 
 
 def from_elsewhere(headers: Mapping[str, str]) -> bool:
-    """True when the browser says that another site's page started the request; a page itself may be opened by a link."""
+    """True when the browser says that another site's page started the request."""
     return headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none")

@@ -1,6 +1,6 @@
-"""Between the pages and the stage: views as JSON, commands out of JSON, Markdown as a tree. No network.
+"""Between the pages and the stage: views as JSON, commands out of JSON. No network.
 
-Texts go through the redactor on their way out, whatever the stage did. Series are thinned to what a screen can show.
+Texts go through the redactor on their way out, whatever the stage did. Series are thinned to what a screen shows.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from drill.core.redact import redact
+from drill.core.redact import redact, redacted
 from drill.training.commands import FACILITATOR_COMMAND, TRAINEE_COMMAND, Answer
 from drill.training.stage import Stage
 from drill.training.views import TraineeView
@@ -100,11 +100,12 @@ def _stretch(span: float) -> float:
 
 
 def _shown(value: Any) -> Any:
-    """*value* with every text redacted and every number one that JSON has."""
+    """*value* with every text redacted (of labels, values by their name too) and every number one that JSON has."""
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, dict):
-        return {redact(str(key)): _shown(item) for key, item in value.items()}
+        shown = {redact(str(key)): _shown(item) for key, item in value.items()}
+        return {**shown, "labels": redacted(shown["labels"])} if "labels" in shown else shown
     if isinstance(value, list | tuple):
         return [_shown(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):

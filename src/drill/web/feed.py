@@ -1,6 +1,7 @@
 """What the pages see, as it changes: one thread asks the stage, every open page gets the newest view.
 
-A page that is slow misses views in between, never the last one. Views are rendered once for a role, not once for a page.
+A page that is slow misses views in between, never the last one. Views are rendered once for a role, not once for
+each page.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Markdown as a tree of few, harmless elements: what a page builds by itself, without ever parsing HTML.
 
-A node is a text, or ``[element, attributes, *children]``. Raw HTML in the Markdown stays text, but for ``<details>``
-and ``<summary>`` on lines of their own, which runbooks use for hints. Images are shown as their description: nothing
-is loaded from elsewhere.
+A node is a text, or ``[element, attributes, *children]``. Raw HTML in the Markdown stays text, but for
+``<details>`` and ``<summary>``, which runbooks use for hints. Images are shown as their description: nothing is
+loaded from elsewhere.
 """
 
 from __future__ import annotations
@@ -15,12 +15,10 @@ from urllib.parse import unquote, urlsplit
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-ELEMENTS = frozenset(
-    {
-        "h1", "h2", "h3", "h4", "h5", "h6", "p", "ul", "ol", "li", "blockquote", "pre", "code", "em", "strong", "s", "a",
-        "br", "hr", "table", "thead", "tbody", "tr", "th", "td", "details", "summary",
-    }
-)  # fmt: skip
+ELEMENTS = frozenset({
+    "h1", "h2", "h3", "h4", "h5", "h6", "p", "ul", "ol", "li", "blockquote", "pre", "code", "em", "strong", "s",
+    "a", "br", "hr", "table", "thead", "tbody", "tr", "th", "td", "details", "summary",
+})  # fmt: skip
 DETAILS = re.compile(r"<(/?)(details|summary)(?: open)?>", re.IGNORECASE)
 _MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 Node = list[Any]

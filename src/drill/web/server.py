@@ -1,7 +1,7 @@
 """The web pages of a training: a small server on 127.0.0.1, in a thread of its own.
 
-It shows what the stage says and hands on what people do; it decides nothing, and knows no engine and no target. What a
-role may see and do is the stage's answer to that role alone: there is no way from the trainee's door to the
+It shows what the stage says and hands on what people do; it decides nothing, and knows no engine and no target.
+What a role may see and do is the stage's answer to that role alone: there is no way from the trainee's door to the
 facilitator's methods.
 """
 
@@ -156,7 +156,7 @@ class _Server:
     async def _enter(self, request: web.Request) -> web.Response:
         door = self._door(request)
         if from_elsewhere(request.headers) or not door.opened_by(await _token(request)):
-            raise web.HTTPForbidden(reason="this address is not the one that drill has printed, or the session is over")
+            raise web.HTTPForbidden(reason="this is not the address that drill has printed for this session")
         answer = _said(200, "welcome")
         answer.set_cookie(COOKIE, door.session, path=door.path, httponly=True, samesite="Strict")
         return answer

@@ -113,7 +113,7 @@ export class LineChart {
     }
     for (const limit of limits) {
       parts.push(rule("limit", LEFT, width - RIGHT, y(limit.at), y(limit.at)));
-      parts.push(label(limit.name, width - RIGHT - 3, y(limit.at) - 5, "limit-name", "end"));
+      parts.push(label(limit.name, LEFT + 5, y(limit.at) - 5, "limit-name", "start"));
     }
     for (const line of [...lines].reverse()) {
       parts.push(svg("path", { class: `curve ${line.kind}`, d: pathOf(line.points, x, y) }));

@@ -1,7 +1,7 @@
 // What the measurements say: charts of one SLO, all services side by side, replicas, alerts, log lines.
 
 import { LineChart, SparkLine } from "./charts.js";
-import { el, keyed, setAttribute, setText, show } from "./dom.js";
+import { distinct, el, keyed, setAttribute, setText, show } from "./dom.js";
 import { clockTime, number, percent, sloWord, times } from "./words.js";
 
 const SPAN_S = { "5 min": 300, "15 min": 900, all: Infinity };
@@ -28,16 +28,17 @@ export class Dashboard {
     this.replicas = el("div", { class: "replicas" });
     this.alerts = el("ol", { class: "alerts", tabindex: "0", "aria-label": "Alerts" }, el("li", { class: "empty soft" }, "No alert is pending or firing."));
     this.logs = el("ol", { class: "logs", tabindex: "0", "aria-label": "Log lines" }, el("li", { class: "empty soft" }, "No lines yet."));
-    host.append(
+    this.none = el("p", { class: "card soft" }, "Nothing is measured here.");
+    this.parts = [
       el("section", { class: "card levels" }, el("div", { class: "card-head" }, this.heading, this.spans), bad, burn),
       el("section", { class: "card" },
         el("div", { class: "card-head" }, el("h2", {}, "All services"), el("span", { class: "soft small" }, "burn rate now; press one to see it above")),
         this.services),
-      el("div", { class: "two" },
-        el("section", { class: "card" }, el("h2", {}, "Replicas"), this.replicas),
-        el("section", { class: "card" }, el("h2", {}, "Alerts"), this.alerts)),
+      el("section", { class: "card" }, el("h2", {}, "Alerts"), this.alerts),
+      el("section", { class: "card" }, el("h2", {}, "Replicas"), this.replicas),
       el("section", { class: "card" }, el("h2", {}, "Log lines"), this.logs),
-    );
+    ];
+    host.append(el("p", { class: "links narrow-only" }), this.none, ...this.parts);
     this.bad = new LineChart(bad, { title: "Bad requests", format: percent, levels: ratioLevels });
     this.burn = new LineChart(burn, { title: "Burn rate", format: times, levels: burnLevels });
   }
@@ -45,6 +46,9 @@ export class Dashboard {
   /** Show a trainee's view. */
   update(view) {
     this.#view = view;
+    const measured = view.slos.length + view.replicas.length + view.logs.length > 0 || view.phase === "preparing";
+    show(this.none, !measured);
+    for (const part of this.parts) show(part, measured);
     this.#services(view);
     this.#charts(view);
     this.#replicas(view.replicas);
@@ -136,12 +140,7 @@ export class Dashboard {
   #logs(logs) {
     const box = this.logs;
     const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 24;
-    const counts = new Map();
-    const lines = logs.map((line) => {
-      const key = `${line.at} ${line.source} ${line.text}`;
-      counts.set(key, (counts.get(key) ?? 0) + 1);
-      return { ...line, key: `${key} ${counts.get(key)}` };
-    });
+    const lines = distinct(logs, (line) => `${line.at} ${line.source} ${line.text}`);
     keyed(box, lines, (line) => line.key, (line) =>
       el("li", {}, el("span", { class: "at" }, clockTime(line.at)), el("span", { class: "source" }, line.source), el("span", {}, line.text)));
     if (atEnd) box.scrollTop = box.scrollHeight;
@@ -161,8 +160,8 @@ function paged(view) {
 function span(view, seconds) {
   const firsts = view.slos.map((slo) => slo.error_ratio[0]?.[0]).filter(Number.isFinite);
   const to = view.clock.now;
-  const first = Math.min(to - 30, ...firsts);
-  return { from: Number.isFinite(seconds) ? to - seconds : first, to };
+  const first = Math.min(to - 60, ...firsts);
+  return { from: Math.max(first, to - seconds), to };
 }
 
 function makeService() {

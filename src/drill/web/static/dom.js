@@ -64,6 +64,16 @@ export function keyed(parent, items, keyOf, make, fill = () => {}) {
   parent.keyedNodes = next;
 }
 
+/** Give each item a key of its own, made of what it says: items that say the same are told apart by their number. */
+export function distinct(items, words) {
+  const counts = new Map();
+  return items.map((item) => {
+    const said = words(item);
+    counts.set(said, (counts.get(said) ?? 0) + 1);
+    return { ...item, key: `${said} ${counts.get(said)}` };
+  });
+}
+
 /** Addresses a click may lead to: the web's, nothing else (`javascript:` is an address too). */
 export function safeAddress(text) {
   try {

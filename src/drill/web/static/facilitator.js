@@ -1,8 +1,8 @@
 // The facilitator's page: everything there is to know, and everything there is to do.
 
 import { Dashboard } from "./dashboard.js";
-import { byId, el, keyed, setAttribute, setText, show } from "./dom.js";
-import { ask, elapsed, news, onSubmit, reply, saidKey, showFrame, showState, tabs, toast } from "./frame.js";
+import { byId, distinct, el, keyed, setAttribute, setText } from "./dom.js";
+import { ask, fresh, news, onSubmit, reply, saidKey, showFrame, showState, sinceView, tabs, toast } from "./frame.js";
 import { follow, send } from "./live.js";
 import { clockTime, duration, stopwatch } from "./words.js";
 
@@ -58,7 +58,7 @@ function showEscalations(scenarios, allowed) {
 function showDeadline({ clock, phase }) {
   if (phase === "over") setText(byId("deadline"), "");
   else if (!clock.deadline) setText(byId("deadline"), "ends a while after the first page");
-  else setText(byId("deadline"), `ends by itself in ${stopwatch(clock.deadline - clock.now - (elapsed() - clock.elapsed_s))}`);
+  else setText(byId("deadline"), `ends by itself in ${stopwatch(clock.deadline - clock.now - sinceView())}`);
 }
 
 function showScenario(view) {
@@ -66,7 +66,8 @@ function showScenario(view) {
   setText(byId("scenario-title"), view.title || view.scenario);
   setText(byId("scenario-hypothesis"), view.hypothesis);
   setText(byId("scenario-answer"), [view.answer_component, view.answer_cause].filter(Boolean).join(": ") || "none given");
-  setText(byId("scenario-healthy"), view.healthy_since ? clockTime(view.healthy_since) : "users suffer or nothing happened yet");
+  const hurt = view.phases.some((one) => one.name === "effect" && one.at > 0);
+  setText(byId("scenario-healthy"), view.healthy_since ? `healthy since ${clockTime(view.healthy_since)} UTC` : hurt ? "suffering" : "healthy");
   keyed(byId("faults"), view.injections, (one) => one.id, () => el("li", {}, el("span"), el("span"), el("span", { class: "soft small" })), (row, one) => {
     const [state, name, where] = row.children;
     setText(state, one.state);
@@ -126,17 +127,18 @@ function showPeople(view) {
       setText(row.firstChild, given.has(one.number) ? "given" : "not yet");
       setAttribute(row.firstChild, "class", `chip ${given.has(one.number) ? "doubt" : "calm"}`);
     });
-  const lines = view.timeline.map((one, index) => ({ ...one, index }));
-  keyed(byId("timeline"), lines.reverse(), (one) => one.index,
+  keyed(byId("timeline"), distinct(view.timeline, lineWords).reverse(), (one) => one.key,
     (one) => el("li", { class: one.who }, el("span", { class: "at" }, clockTime(one.at)), el("span", { class: "who" }, one.who), el("span", {}, one.what)));
   keyed(byId("pages"), trainee.pages.map((one) => ({ ...one, what: one.status })).reverse(), (one) => `${one.at} ${one.channel} ${one.title} ${one.status}`,
     (one) => el("li", {}, el("span", { class: "soft small" }, `${clockTime(one.at)} · ${one.channel} · ${one.status}`), el("p", {}, one.title)));
 }
 
+const lineWords = (one) => `${one.at} ${one.who} ${one.what}`;
+
 /** What the trainee does while the facilitator looks elsewhere. */
 function announce(view) {
   if (seen) {
-    for (const one of view.timeline.slice(seen.timeline.length)) if (one.who === "trainee") toast("Trainee", one.what);
+    for (const one of fresh(view.timeline, seen.timeline, lineWords)) if (one.who === "trainee") toast("Trainee", one.what);
   }
   if (view.timeline.length > (seen?.timeline.length ?? 0)) news("timeline");
   if (view.trainee.debrief && !seen?.trainee.debrief) news("debrief");

@@ -44,27 +44,30 @@ export function showFrame(view) {
   const [word, tone] = PHASES[view.phase] ?? [view.phase, "calm"];
   setText(byId("phase"), view.clock.paused && view.phase !== "over" ? `${word}, paused` : word);
   setAttribute(byId("phase"), "class", `chip ${tone}`);
-  clock = view.phase === "over" ? { ...view.clock, paused: true } : view.clock;
+  clock = { ...view.clock, running: view.phase !== "over" && !view.clock.paused };
   received = Date.now() / 1000;
   tick();
   const alarm = byId("alarm");
   setText(alarm, view.real_incident ? `NOT A DRILL: ${view.real_incident}` : view.ending);
   setAttribute(alarm, "class", view.real_incident ? "alarm real" : "alarm");
   show(alarm, Boolean(view.real_incident || view.ending));
-  keyed(byId("links"), view.links, (one) => `${one.name} ${one.url}`, (one) => link(one.name, one.url));
+  for (const place of document.querySelectorAll(".links")) {
+    keyed(place, view.links, (one) => `${one.name} ${one.url}`, (one) => link(one.name, one.url));
+  }
   showProseOf("debrief", view.debrief);
   show(byId("tab-debrief"), Boolean(view.debrief));
 }
 
-/** Seconds of the session's clock now: it goes on between views, unless it is paused. */
-export function elapsed() {
-  if (!clock) return 0;
-  return clock.elapsed_s + (clock.paused ? 0 : Math.max(0, Date.now() / 1000 - received));
+/** Seconds since the last view, as far as the session's clock goes on between views. */
+export function sinceView() {
+  return clock?.running ? Math.max(0, Date.now() / 1000 - received) : 0;
 }
 
+/** The clock that counts for people starts with the page; before it, it says how long nothing has happened. */
 function tick() {
-  setText(byId("clock"), stopwatch(elapsed()));
-  document.body.classList.toggle("paused", Boolean(clock?.paused));
+  setText(byId("clock-label"), clock.paged_at ? "since the page" : "on call for");
+  setText(byId("clock"), stopwatch((clock.paged_at ? clock.elapsed_s : clock.now - clock.started_at) + sinceView()));
+  document.body.classList.toggle("paused", clock.paused);
 }
 
 setInterval(() => clock && !document.body.classList.contains("stale") && tick(), 250);
@@ -158,5 +161,11 @@ export function reply(place, answer) {
   place.fading = setTimeout(() => setText(place, ""), TOAST_MS);
 }
 
-/** The key of something that was said: it never changes. */
+/** What tells things that were said apart. */
 export const saidKey = (one) => `${one.at} ${one.what} ${one.text}`;
+
+/** What is in `list` and was not in `before`, wherever it was put in. */
+export function fresh(list, before, words) {
+  const known = new Set((before ?? []).map(words));
+  return list.filter((one) => !known.has(words(one)));
+}

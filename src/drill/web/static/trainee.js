@@ -2,7 +2,7 @@
 
 import { Dashboard } from "./dashboard.js";
 import { byId, el, keyed, setAttribute, setText, show } from "./dom.js";
-import { ask, news, onSubmit, reply, saidKey, showFrame, showProseOf, showState, tabs, toast } from "./frame.js";
+import { ask, fresh, news, onSubmit, reply, saidKey, showFrame, showProseOf, showState, tabs, toast } from "./frame.js";
 import { follow, send } from "./live.js";
 import { clockTime } from "./words.js";
 
@@ -42,6 +42,7 @@ function mainPage(pages) {
   return open.find((page) => page.channel === "pagerduty") ?? pages.findLast((page) => page.channel === "pagerduty") ?? pages.at(-1);
 }
 
+const pageWords = (one) => `${one.at} ${one.channel} ${one.status} ${one.title}`;
 const same = (one, other) => one.labels.alertname === other.labels.alertname && one.service === other.service;
 
 function showPage(view) {
@@ -59,7 +60,7 @@ function showPage(view) {
   const others = view.pages.filter((one) => one !== page).reverse();
   show(byId("page-others"), view.pages.length > 0);
   setAttribute(byId("page-others"), "data-count", others.length);
-  keyed(byId("page-others"), others, (one) => `${one.at} ${one.channel} ${one.title} ${one.status}`, (one) =>
+  keyed(byId("page-others"), others, pageWords, (one) =>
     el("p", { class: "small" }, el("span", { class: "soft" }, `${clockTime(one.at)} ${CHANNELS[one.channel] ?? one.channel} `),
       el("span", { class: one.status === "firing" ? "doubt" : "good" }, one.status), ` ${one.title}`));
 }
@@ -89,7 +90,7 @@ function sayer(message) {
 function announce(view) {
   const before = seen ?? { pages: [], messages: [], hints: [] };
   if (seen) {
-    for (const page of view.pages.slice(before.pages.length)) {
+    for (const page of fresh(view.pages, before.pages, pageWords)) {
       if (page.channel === "pagerduty") toast(page.status === "firing" ? "Page" : "Resolved", page.title, page.status === "firing" ? "bad" : "good");
     }
     for (const one of view.messages.slice(before.messages.length)) toast(sayer(one), one.text);
