@@ -240,7 +240,7 @@ class ScriptedStage:
                 version=self._version, session=self.text("20261125T023000Z-training"), commitment="9f2c" * 16,
                 phase=self._phase(), ending=self.text(self.over) if self.over else "",
                 clock=SessionClock(now=self.at, started_at=START, paged_at=self.paged_at if paged else 0,
-                                   elapsed_s=self.at - START, paused=self.paused,
+                                   elapsed_s=max(0.0, self.at - self.paged_at), paused=self.paused,
                                    deadline=self.paged_at + 900 if paged else 0),
                 pages=self._pages() if paged else (),
                 links=(Link(name="Prometheus", url="http://127.0.0.1:9090/graph"), Link(name="Alertmanager", url="http://127.0.0.1:9093/")),

@@ -94,6 +94,12 @@ def stage() -> ScriptedStage:
     return stage
 
 
+@pytest.fixture(autouse=True)
+def _quick_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server notices its end when the stage's wait is over: let that be soon."""
+    monkeypatch.setattr("drill.web.feed.ASK_S", 0.1)
+
+
 @pytest.fixture
 def served(stage: ScriptedStage) -> Iterator[Served]:
     with serve(stage) as served:
