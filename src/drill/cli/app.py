@@ -26,6 +26,12 @@ SECTIONS: dict[str, dict[str, str]] = {
         "gameday": "Several scenarios as one occasion, with people and a schedule.",
         "schedule": "Write a drill's schedule for Kubernetes, systemd, cron, GitHub, a calendar.",
     },
+    "Train": {
+        "train": "Be on call in a sandbox: a page comes, find the cause, mend it.",
+        "facilitate": "Lead a training that goes on: see everything, pause, whisper, escalate.",
+        "tabletop": "Talk a scenario through: the clock and the injects, nothing is touched.",
+        "debrief": "Show the debrief of a training again.",
+    },
     "Look": {
         "list": "The scenarios there are.",
         "validate": "Check scenario files; every mistake with its place.",

@@ -35,6 +35,8 @@ class RunSettings:
     fast_forward: float = DEFAULT_FAST_FORWARD
     force: bool = False
     assume_yes: bool = False
+    run_dir: Path | None = None
+    """The run's folder, where the caller has made it; None: one below ``out``, named after the scenario."""
 
 
 class CompiledPlan(Protocol):

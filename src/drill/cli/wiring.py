@@ -6,7 +6,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -58,7 +58,11 @@ class CompiledPlan:
     spec: SandboxSpec
 
 
-def compile_plan(name_or_path: str, settings: RunSettings) -> CompiledPlan:
+Adapt = Callable[[Loaded, float], Loaded]
+"""Changes a scenario before it is compiled, for the fast-forward factor it will run with: training holds faults."""
+
+
+def compile_plan(name_or_path: str, settings: RunSettings, adapt: Adapt | None = None) -> CompiledPlan:
     """Compile a scenario by name or file. Raises ProblemsFound or UsageError; touches nothing."""
     kept = kept_sandbox(settings.target)
     loaded = load(
@@ -67,6 +71,9 @@ def compile_plan(name_or_path: str, settings: RunSettings) -> CompiledPlan:
     if loaded.scenario is None or loaded.problems:
         raise ProblemsFound(loaded.problems)
     fast_forward = kept.spec.fast_forward if kept else settings.fast_forward
+    if adapt is not None:
+        loaded = adapt(loaded, fast_forward)
+    assert loaded.scenario is not None
     path = alert_path(fast_forward, SINK_URL)
     spec = kept.spec if kept else path.sandbox_spec(fast_forward, settings.seed)
     source = Source(
@@ -84,6 +91,31 @@ def compile_plan(name_or_path: str, settings: RunSettings) -> CompiledPlan:
         complaints = compiled.complaints
         raise ProblemsFound([loaded.problem_at(one.path, one.message, one.hint) for one in complaints])
     return CompiledPlan(_without_secrets(compiled.plan), loaded, path, spec)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A run that is about to begin, for whoever takes part in it. All of it may be used by any thread.
+
+    ``end`` ends the faults before their time in the ordinary way; ``abort`` ends everything at once.
+    """
+
+    run_dir: Path
+    compiled: CompiledPlan
+    sandbox: Sandbox
+    observer: Observer
+    journal: Journal
+    clock: SteadyClock
+    end: threading.Event
+    abort: threading.Event
+
+
+Beside = Callable[[Running], AbstractContextManager[None]]
+"""Entered before the run begins and left after its end; the target lives until it was left."""
+
+
+def _alone(_: Running) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 @contextmanager
@@ -106,8 +138,9 @@ def run(
     listener: Callable[[AnyEvent], None],
     abort: threading.Event,
     progress: Callable[[str], None] | None = None,
+    beside: Beside = _alone,
 ) -> RunResult:
-    """Run to the end, undo and report included.
+    """Run to the end, undo and report included; *beside* is what goes on meanwhile.
 
     Raises Refused while an abort or a freeze is in force or another run drills the same service, UsageError when
     preflight forbids the start, Unavailable when the sandbox does not come up, Aborted when the files of the run
@@ -118,7 +151,7 @@ def run(
     services = sorted({injection.service for injection in plan.injections})
     check_allowed(plan.target, services, time.time())
     _forbid_blocked(plan.findings, settings)
-    run_dir = new_folder(settings.out, plan.scenario)
+    run_dir = settings.run_dir or new_folder(settings.out, plan.scenario)
     try:
         (run_dir / "plan.json").write_text(plan.model_dump_json(indent=1))
         journal = Journal(run_dir / "journal.jsonl", clock := SteadyClock())
@@ -133,8 +166,11 @@ def run(
                 hear_aborts(abort),
                 _sandbox(compiled.spec, settings.target, progress) as sandbox,
                 leases([f"sandbox {sandbox.id}/{name}" for name in services], run_dir.name),
+                closing(Observer(sandbox.endpoints())) as observer,
             ):
-                ran = _drill(compiled, settings, sandbox, journal, clock, abort)
+                end = threading.Event()
+                running = Running(run_dir, compiled, sandbox, observer, journal, clock, end, abort)
+                ran = _drill(running, settings, beside)
         except UndoIncomplete as error:
             leftover = f"{error}; {error.hint}"
         except BaseException:
@@ -166,44 +202,36 @@ def _end(run_dir: Path, plan: Plan, journal: Journal, runner: Runner | None, lef
     return RunResult(run_dir, report, report.exit_code)
 
 
-def _drill(
-    compiled: CompiledPlan,
-    settings: RunSettings,
-    sandbox: Sandbox,
-    journal: Journal,
-    clock: SteadyClock,
-    abort: threading.Event,
-) -> Runner:
-    plan, observer = compiled.plan, Observer(sandbox.endpoints())
+def _drill(running: Running, settings: RunSettings, beside: Beside) -> Runner:
+    plan, journal = running.compiled.plan, running.journal
+    found = _preflight(plan, running.observer, running.sandbox)
+    _forbid_blocked(found.findings, settings)
+    runner = Runner(
+        plan,
+        running.sandbox,
+        running.observer,
+        journal,
+        repredict=lambda history_s, baseline: repredict(
+            with_measured(plan, _measured(journal)),
+            running.compiled.path.rules,
+            history_s=history_s,
+            baseline=baseline,
+        ),
+        abort=running.abort,
+        end=running.end,
+        clock=running.clock,
+    )
+    digest = hashlib.sha256(plan.model_dump_json().encode()).hexdigest()
     try:
-        found = _preflight(plan, observer, sandbox)
-        _forbid_blocked(found.findings, settings)
-        runner = Runner(
-            plan,
-            sandbox,
-            observer,
-            journal,
-            repredict=lambda history_s, baseline: repredict(
-                with_measured(plan, _measured(journal)),
-                compiled.path.rules,
-                history_s=history_s,
-                baseline=baseline,
-            ),
-            abort=abort,
-            clock=clock,
-        )
-        digest = hashlib.sha256(plan.model_dump_json().encode()).hexdigest()
-        try:
-            runner.start(journal.path.parent.name, digest, found, forced=settings.force)
-        except OSError as error:
-            raise UsageError(
-                f"the journal cannot be written: {error.strerror or error}; nothing was touched",
-                hint="make room, or choose another --out",
-            ) from None
+        runner.start(running.run_dir.name, digest, found, forced=settings.force)
+    except OSError as error:
+        raise UsageError(
+            f"the journal cannot be written: {error.strerror or error}; nothing was touched",
+            hint="make room, or choose another --out",
+        ) from None
+    with beside(running):
         runner.run()
-        return runner
-    finally:
-        observer.close()
+    return runner
 
 
 def _measured(journal: Journal) -> dict[str, list[float]]:

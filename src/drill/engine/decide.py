@@ -20,6 +20,7 @@ from drill.engine.state import (
     Check,
     Checked,
     Command,
+    EndAsked,
     Enter,
     Finish,
     Guarded,
@@ -87,6 +88,8 @@ def _learn(state: State, now: float, item: Seen, commands: list[Command]) -> Sta
             return _learn_guard(state, now, item, commands)
         case AbortAsked():
             return _abort(state, item.by, item.reason, commands)
+        case EndAsked():
+            return state.with_(ending=True)
 
 
 def _learn_action(state: State, item: Acted) -> State:
@@ -157,7 +160,7 @@ def _baseline(state: State, now: float, commands: list[Command]) -> State:
 
 def _advance(state: State, injection: PlannedInjection, now: float, commands: list[Command]) -> State:
     current = state.injections[injection.id]
-    if state.stopping and current.stage not in (Stage.REVERTING, Stage.CHECKING, Stage.ENDED):
+    if (state.stopping or state.ending) and current.stage not in (Stage.REVERTING, Stage.CHECKING, Stage.ENDED):
         return _stop(state, injection, current, commands)
     match current.stage:
         case Stage.WAITING | Stage.APPLYING | Stage.MEASURING | Stage.HOLDING:

@@ -45,6 +45,8 @@ class Runner:
     journal: Journal
     repredict: Repredict
     abort: threading.Event = field(default_factory=threading.Event)
+    end: threading.Event = field(default_factory=threading.Event)
+    """Set: the faults end now in the ordinary way, before their time is over."""
     clock: Callable[[], float] = field(default_factory=SteadyClock)
 
     def __post_init__(self) -> None:
@@ -96,6 +98,8 @@ class Runner:
         seen: list[s.Seen] = []
         if self.abort.is_set():
             seen.append(s.AbortAsked("user", "asked to stop"))
+        if self.end.is_set():
+            seen.append(s.EndAsked())
         if self._broken:
             seen.append(s.AbortAsked("engine", self._broken))
         if reason := self._lost_time():

@@ -94,7 +94,12 @@ class AbortAsked:
     reason: str
 
 
-Seen = Prepared | Acted | Measured | Checked | Observed | Guarded | AbortAsked
+@dataclass(frozen=True)
+class EndAsked:
+    """The faults have done their work: end them now in the ordinary way, and see the alerts resolve."""
+
+
+Seen = Prepared | Acted | Measured | Checked | Observed | Guarded | AbortAsked | EndAsked
 
 
 # ---- commands: what decide orders ------------------------------------------------------------------------
@@ -207,6 +212,8 @@ class State:
     stopping: bool = False
     """No new fault, all running ones end now: aborted, failed, or without effect."""
     aborted: bool = False
+    ending: bool = False
+    """All faults end now although their time is not over; everything else goes its way."""
     seen: Observed = Observed((), (), ())
     lost_since: float = 0.0
     spent: Meter = field(default_factory=Meter)

@@ -1,7 +1,7 @@
 """The debrief as data: what happened, what the system's card says, and the responder's own card. Pure.
 
-Made from what was recorded and nothing else. The team's card speaks of the system: alerts, pages, runbook, recovery.
-The responder's card is for the responder; nobody is compared with anybody.
+Made from what was recorded and nothing else. The team's card speaks of the system: alerts, pages, runbook,
+recovery. The responder's card is for the responder; nobody is compared with anybody.
 """
 
 from __future__ import annotations
@@ -230,7 +230,7 @@ def _actions(state: State) -> Iterable[str]:
     if state.paged_at and not next((page.runbook for page in state.pages if is_page(page)), ""):
         yield "The alert needs a runbook_url: rule owner."
     if state.hints and state.localized_at:
-        yield f"The cause was found with {len(state.hints)} hints: put what they say into the runbook: runbook owner."
+        yield f"The cause took {len(state.hints)} hints: write what they say into the runbook (runbook owner)."
     if state.paged_at and not state.localized_at and state.ending in ("limit", "given up"):
         yield "The runbook did not lead to the cause in time: walk through it together: runbook owner."
     if state.localized_at and not state.mitigated_at and state.ending in ("limit", "given up"):

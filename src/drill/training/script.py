@@ -66,7 +66,7 @@ class ServiceCalls(Value):
 
 
 class ScriptSlo(Value):
-    """An SLO of the target: ``objective`` is the fraction of good requests, ``page_at`` the burn rate that pages."""
+    """An SLO of the target: ``objective`` is a fraction of 1, ``page_at`` the burn rate from which on it pages."""
 
     sloth_id: str
     service: str

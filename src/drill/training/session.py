@@ -383,7 +383,7 @@ def _hint_due(state: State, clock_s: float) -> t.HintShown | None:
 
 def _waits_for_person(state: State, now: float) -> bool:
     """After a mitigation the responder may still look around and state the cause."""
-    if state.ending != "mitigated" or state.said_done_at:
+    if state.ending != "mitigated" or state.said_done_at or state.aborted or state.real_incident:
         return False
     return state.elapsed(now, state.ending_at) < AFTER_MITIGATION_S
 

@@ -1,0 +1,44 @@
+"""The runbooks as a trainee reads them: values of the page filled in, windows as the target really runs them."""
+
+from __future__ import annotations
+
+import re
+
+from drill.core.units import format_duration, parse_duration
+from drill.runbook.attributes import fill
+from drill.scenario.library import shipped
+
+NAMESPACE = "default"
+_RANGE = re.compile(r"\[(\d+(?:ms|[smhdw]))((?::\d*(?:ms|[smhdw])?)?)\]|\boffset (\d+(?:ms|[smhdw]))\b")
+_FRONT = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
+_FENCE = re.compile(r"^(```\w+) \{[^}\n]*\}$", re.MULTILINE)
+_CELL = re.compile(r"```promql.*?```", re.DOTALL)
+
+
+def runbooks(values: dict[str, str], fast_forward: float) -> dict[str, str]:
+    """Return every runbook there is by name, ready to be read."""
+    return {path.stem: readable(path.read_text(), values, fast_forward) for path in shipped("runbooks")}
+
+
+def readable(text: str, values: dict[str, str], fast_forward: float) -> str:
+    """Return a runbook's Markdown for people: no front matter, no fence attributes, queries that can be pasted."""
+    text = _FRONT.sub("", text)
+    text = _CELL.sub(lambda cell: _sped_up(fill(cell[0], values), fast_forward), text)
+    return fill(_FENCE.sub(r"\1", text), values).lstrip()
+
+
+def _sped_up(query: str, fast_forward: float) -> str:
+    """Divide the windows of *query*: five minutes of production are five seconds of a fast-forwarded target."""
+    if fast_forward == 1:
+        return query
+
+    def shorter(found: re.Match[str]) -> str:
+        if found[3]:
+            return f"offset {_divided(found[3], fast_forward)}"
+        return f"[{_divided(found[1], fast_forward)}{found[2]}]"
+
+    return _RANGE.sub(shorter, query)
+
+
+def _divided(window: str, fast_forward: float) -> str:
+    return format_duration(max(1.0, round(parse_duration(window) / fast_forward)))

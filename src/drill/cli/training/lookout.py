@@ -1,0 +1,131 @@
+"""What a session sees beside the run's journal: users' health, replicas, the platform's log, what is typed."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from drill.cli.training.books import NAMESPACE, runbooks
+from drill.cli.wiring import Running
+from drill.core.errors import DrillError
+from drill.target.sandbox import planned_facts
+from drill.training.live import LiveStage
+from drill.training.session import Health, Tick
+from drill.training.views import LogLine, ReplicaLine
+
+EVERY_S = 1.0
+LOG_LINES = 40
+_LOG = re.compile(r"^(\d\d:\d\d:\d\dZ) ((?:[a-z]+-\d) (?:ended|was killed|is ready|started).*)$")
+"""Lines of the supervisor's log that a platform would show; drill's own agents write there too."""
+
+
+class Lookout:
+    """One thread that looks once a second and tells the stage."""
+
+    def __init__(self, stage: LiveStage, running: Running, candidates: Callable[[], tuple[str, ...]]) -> None:
+        self._stage, self._running, self._candidates = stage, running, candidates
+        self._stop = threading.Event()
+        self._books_for = ""
+        self._asked_candidates = False
+        facts = planned_facts(running.sandbox.spec)
+        self._addresses = {one.name: one.address for service in facts.services for one in service.replicas}
+        self._born: dict[str, tuple[int, float]] = {}
+
+    @contextlib.contextmanager
+    def looking(self) -> Iterator[None]:
+        """Look until the block is left."""
+        thread = threading.Thread(target=self._run, name="drill-lookout", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            thread.join(10)
+
+    def _run(self) -> None:
+        while not self._stop.wait(EVERY_S):
+            for look in (self._health, self._replicas, self._logs, self._books, self._escalations):
+                with contextlib.suppress(DrillError, OSError, ValueError, KeyError):
+                    look()
+            self._stage.give(Tick())
+
+    def _health(self) -> None:
+        conditions = self._stage.state.healthy
+        healthy = bool(conditions) and all(self._holds(one.promql) for one in conditions)
+        self._stage.give(Health(healthy))
+
+    def _holds(self, promql: str) -> bool:
+        return any(not math.isnan(sample.value) for sample in self._running.observer.samples(promql))
+
+    def _replicas(self) -> None:
+        status = self._running.sandbox.status()
+        listed = {address for addresses in status["endpoints"].values() for address in addresses}
+        lines = []
+        for name, said in sorted(status["replicas"].items()):
+            pid, starts = int(said["pid"]), int(said["starts"])
+            if self._born.get(name, (-1, 0.0))[0] != pid:
+                self._born[name] = (pid, float(said.get("born_at") or (time.time() if name in self._born else 0.0)))
+            in_service = bool(said.get("in_service", self._addresses.get(name) in listed))
+            lines.append(
+                ReplicaLine(
+                    name=name,
+                    service=name.rpartition("-")[0],
+                    state="down" if not pid else "serving" if in_service else "out of service",
+                    started_at=self._born[name][1],
+                    restarts=int(said.get("restarts", starts - 1)),
+                )
+            )
+        self._stage.look_around(replicas=tuple(lines))
+
+    def _logs(self) -> None:
+        lines = []
+        for line in self._running.sandbox.log_lines():
+            found = _LOG.match(line.removeprefix("init: "))
+            if found:
+                lines.append(LogLine(at=_at(found[1]), source="supervisor", text=f"{found[1]} {found[2]}"))
+        self._stage.look_around(logs=tuple(lines[-LOG_LINES:]))
+
+    def _books(self) -> None:
+        """The runbooks, once it is known which service the page is about."""
+        service = self._stage.state.paged_service
+        if service and service != self._books_for:
+            self._books_for = service
+            values = {"SERVICE": service, "NAMESPACE": NAMESPACE}
+            books = runbooks(values, self._running.sandbox.spec.fast_forward)
+            self._stage.look_around(runbooks=books)
+
+    def _escalations(self) -> None:
+        """What may be added, asked for once somebody leads the session: it takes a second to find out."""
+        if not self._asked_candidates and not self._stage.script.solo and self._stage.state.in_place():
+            self._asked_candidates = True
+            self._stage.look_around(escalations=self._candidates())
+
+
+def _at(clock: str) -> float:
+    """Unix seconds of a time of today in UTC."""
+    now = time.gmtime()
+    hours, minutes, seconds = (int(part) for part in clock.rstrip("Z").split(":"))
+    midnight = time.time() - (now.tm_hour * 3600 + now.tm_min * 60 + now.tm_sec)
+    return midnight + hours * 3600 + minutes * 60 + seconds
+
+
+def watch_commands(path: Path, stage: LiveStage, stop: threading.Event) -> None:
+    """Tell the stage what the shell writes to *path*, one command a line, until *stop*."""
+    from drill.cli.training.shell import typed
+
+    seen = 0
+    while True:
+        ended = stop.wait(0.2)
+        with contextlib.suppress(OSError):
+            text = path.read_text(errors="replace")
+            whole = text[: text.rfind("\n") + 1]
+            for line in whole[seen:].splitlines():
+                stage.give(typed(line))
+            seen = len(whole)
+        if ended:
+            return

@@ -1,0 +1,145 @@
+"""The responder's shell: a real one, with the target's ``kubectl`` first on PATH; what is typed is recorded.
+
+The shell reports every command line to a file of its own; whether a command changes something is read off its
+words.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from drill.cli.training.lookout import watch_commands
+from drill.training.live import LiveStage
+from drill.training.session import Typed
+
+CHANGING = frozenset(
+    {
+        "annotate", "apply", "autoscale", "cordon", "create", "delete", "drain", "edit", "expose", "label", "patch",
+        "replace", "run", "scale", "set", "taint", "uncordon",
+    }
+)  # fmt: skip
+"""kubectl's commands that change something, whatever follows."""
+CHANGING_ROLLOUTS = frozenset({"pause", "restart", "resume", "undo"})
+CHANGING_IN_POD = frozenset({"rm", "truncate", "kill", "pkill", "mv", "cp", "tee", "dd", "tc", "iptables", "nft"})
+VALUED = frozenset({"-n", "--namespace", "-c", "--container", "-l", "--selector", "-o", "--output", "--context"})
+PR_SET_PDEATHSIG = 1
+WELCOME = "This is a real shell. kubectl speaks to the services in trouble; `exit` brings you back."
+
+
+def typed(line: str) -> Typed:
+    """Read one command line of the shell."""
+    return Typed(text=line.strip()[:500], changes=any(_changes(part) for part in re.split(r"[;&|]+", line)))
+
+
+def _changes(command: str) -> bool:
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = command.split()
+    while words and ("=" in words[0] or words[0] in ("sudo", "env", "time", "watch")):
+        words = words[1:]
+    if not words or words[0].rpartition("/")[2] != "kubectl":
+        return False
+    inside = words[words.index("--") + 1 :] if "--" in words else []
+    words = _operands(words[1 : words.index("--")] if "--" in words else words[1:])
+    if not words or any(word.startswith("--dry-run") for word in words):
+        return False
+    if words[0] == "exec":
+        return bool(inside) and _changes_in_pod(inside)
+    if words[0] == "rollout":
+        return len(words) > 1 and words[1] in CHANGING_ROLLOUTS
+    return words[0] in CHANGING
+
+
+def _operands(words: list[str]) -> list[str]:
+    found, waiting = [], iter(words)
+    for word in waiting:
+        if word in VALUED:
+            next(waiting, "")
+        elif not word.startswith("-") or word.startswith("--dry-run"):
+            found.append(word)
+    return found
+
+
+def _changes_in_pod(words: list[str]) -> bool:
+    text = " ".join(words)
+    return ">" in text or bool(CHANGING_IN_POD & set(re.findall(r"[a-z]+", text))) or "-delete" in text
+
+
+class Shell:
+    """Opens the shell as often as asked; what is typed in it reaches the stage."""
+
+    def __init__(self, stage: LiveStage, environment: Mapping[str, str], folder: Path) -> None:
+        self._stage, self._environment, self._folder = stage, environment, folder
+        self._log = folder / "commands"
+
+    def open(self) -> None:
+        """Run the shell in the foreground until the person leaves it. Raises OSError when there is none."""
+        bash = shutil.which("bash")
+        rc = self._folder / "rc"
+        rc.write_text(RC if bash else "")
+        command = [bash, "--rcfile", str(rc), "-i"] if bash else [os.environ.get("SHELL", "/bin/sh"), "-i"]
+        environment = {**os.environ, **self._environment, "DRILL_COMMANDS": str(self._log)}
+        with _no_interrupts():
+            subprocess.run(command, env=environment, check=False, preexec_fn=_die_with_parent)
+
+
+RC = """\
+[ -r ~/.bashrc ] && . ~/.bashrc
+PATH=${DRILL_KUBECTL_PATH:+$DRILL_KUBECTL_PATH:}$PATH
+HISTFILE=
+HISTCONTROL=
+PS1='on-call$ '
+__drill_last=$(HISTTIMEFORMAT= builtin history 1)
+__drill_note() {
+    local line
+    line=$(HISTTIMEFORMAT= builtin history 1)
+    [ "$line" = "$__drill_last" ] && return
+    __drill_last=$line
+    printf '%s\\n' "$line" | tail -n 1 | sed 's/^ *[0-9]*\\** *//' >> "$DRILL_COMMANDS"
+}
+PROMPT_COMMAND=__drill_note
+"""
+
+
+@contextlib.contextmanager
+def shell(stage: LiveStage, environment: Mapping[str, str]) -> Iterator[Shell]:
+    """Return a shell whose files are gone when the block is left."""
+    stop = threading.Event()
+    with tempfile.TemporaryDirectory(prefix="on-call-") as name:
+        folder = Path(name)
+        thread = threading.Thread(target=watch_commands, args=(folder / "commands", stage, stop), daemon=True)
+        thread.start()
+        try:
+            yield Shell(stage, environment, folder)
+        finally:
+            stop.set()
+            thread.join(5)
+
+
+@contextlib.contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """Ctrl-C belongs to the shell while it is open."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _die_with_parent() -> None:
+    """The shell ends when drill is killed: a terminal must not be left to two readers."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    with contextlib.suppress(OSError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGHUP)
