@@ -240,7 +240,7 @@ def test_without_a_mouse(watched: Watched, served: Served, stage: ScriptedStage)
     for _ in range(80):
         page.keyboard.press("Tab")
         name = page.evaluate(
-            "document.activeElement.id || document.activeElement.name || document.activeElement.className"
+            "document.activeElement.id || document.activeElement.name || document.activeElement.getAttribute('class')"
         )
         seen = page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
         assert seen or page.evaluate("document.activeElement === document.body"), name
