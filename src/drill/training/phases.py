@@ -48,7 +48,7 @@ def _phase(state: State, name: str, at: float, target_s: float | None, note: str
 def _detected(state: State, told: bool) -> PhaseTime:
     if told:
         return _phase(state, "detected", state.paged_at, None, "the page was told")
-    note = "first expected alert firing, by the server's time" if state.detected_at else "no expected alert fired"
+    note = "first expected alert, server's time" if state.detected_at else "no expected alert fired"
     return _phase(state, "detected", state.detected_at, state.script.targets.detect_s, note)
 
 

@@ -175,7 +175,7 @@ def _replica_table(replicas: Sequence[ReplicaLine], now: float) -> Iterable[Line
 
 def facilitator_lines(view: FacilitatorView) -> list[Line]:
     """Everything, for who leads the session."""
-    lines: list[Line] = [(f"{view.title} on {view.service} · {where_line(view.trainee)}", "bold"), ("", "")]
+    lines: list[Line] = [(f"{view.title}, on {view.service}", "bold"), (where_line(view.trainee), ""), ("", "")]
     lines += [(line, "") for line in wrapped(f"answer: {view.answer_cause} at {view.answer_component}")]
     for one in view.injections:
         held = f" for {minutes(view.trainee.clock.now - one.effective_at)}" if one.state == "in effect" else ""
