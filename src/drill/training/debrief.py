@@ -13,8 +13,10 @@ from drill.core.units import format_duration, format_ratio
 from drill.core.values import Value
 from drill.journal.events import AnyEvent
 from drill.training import events as t
+from drill.training.fold import see_run
+from drill.training.fold_people import see
 from drill.training.phases import phases_of, resolved_at
-from drill.training.state import State, initial, is_page, see, see_run
+from drill.training.state import State, initial, is_page
 from drill.training.views import InjectionLine, PhaseTime, TimelineLine
 
 

@@ -20,8 +20,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from drill.cli.training.lookout import watch_commands
+from drill.training.given import Typed
 from drill.training.live import LiveStage
-from drill.training.session import Typed
 
 CHANGING = frozenset(
     {
