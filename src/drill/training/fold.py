@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from drill.core.actions import describe
 from drill.core.observations import AlertSpan
 from drill.journal import events as e
 from drill.training.page import page_of
@@ -62,6 +63,7 @@ def _touch(state: State, event: e.UndoRecorded, run: str) -> State:
         known = InjectionLine(
             id=key,
             fault=fault,
+            what=describe(action).partition(": ")[2],
             held=action.do == "hold",
             service=replica.rpartition("-")[0],
             replicas=(),

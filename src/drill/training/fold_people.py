@@ -39,9 +39,7 @@ def see(state: State, event: t.AnyTrainingEvent) -> State:
             return _health(state, event)
         case t.MitigationSeen():
             state = state.with_(mitigated_at=event.since, mitigation_told=event.told)
-            what = (
-                "says that users are well again" if event.told else "users are well again, by the responder's act"
-            )
+            what = "says that users are well again" if event.told else "users stay well after what was changed"
             return line_added(state, event.since, "trainee" if event.told else "system", what)
         case t.FaultRemoved():
             return _removed(state, event)
