@@ -91,7 +91,8 @@ def _talk(conductor: Conductor, console: Console, dashboard: str) -> None:
 
 
 def _open(responder: Shell, console: Console) -> None:
-    console.say(f"  {WELCOME}", "dim")
+    for line in WELCOME:
+        console.say(f"  {line}", "dim")
     responder.open()
 
 
