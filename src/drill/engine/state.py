@@ -196,6 +196,8 @@ class InjectionState:
     """When the effect was proven."""
     traffic_told: bool = False
     """The traffic during the fault was looked at."""
+    undoing: int = 0
+    """Undos ordered: one for each different one."""
     undone: int = 0
 
 
