@@ -34,9 +34,13 @@ from web.scripted import ScriptedStage
 
 pytestmark = pytest.mark.browser
 POLICY = re.compile(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>")
-ACTIVE = """() => [...document.querySelectorAll("*")].flatMap((node) => [...node.attributes]
-  .filter(({name, value}) => name.startsWith("on") || /^\\s*(javascript|data:text|vbscript):/i.test(value) || name === "srcdoc")
-  .map(({name, value}) => `${node.tagName} ${name}=${value.slice(0, 60)}`))"""
+ACTIVE = """() => {
+  const leads = ["href", "src", "xlink:href", "action", "formaction", "data", "poster", "background"];
+  return [...document.querySelectorAll("*")].flatMap((node) => [...node.attributes].filter(({name, value}) =>
+      name.startsWith("on") || name === "srcdoc" || (leads.includes(name) && /^\\s*(javascript|data:text|vbscript):/i.test(value)))
+    .map(({name, value}) => `${node.tagName} ${name}=${value.slice(0, 60)}`));
+}"""
+"""Attributes that run something, or lead to something that runs."""
 TOUCH = """() => {
   const leads = (node) => node.tagName === "A" && ["http:", "https:", "file:"].includes(node.protocol);
   for (const node of document.querySelectorAll("*")) for (const kind of ["mouseover", "focus", "click"])
