@@ -79,7 +79,7 @@ def day_report(where: Path) -> gameday.GamedayReport:
     folder = where / "20260101T000000Z-day"
     with start(folder, "a", "b") as journal:
         hold(journal, stage(Players(b="fail"), []))
-    report = gameday.build(folder.name, read_events(folder), read_progress(folder))
+    report = gameday.build(folder.name, read_events(folder)[0], read_progress(folder))
     assert report is not None
     step = report.steps[0].model_copy(
         update={"recovered": ("r",), "parameters": {"service": "s"}, "action_items": ("i",), "earlier_runs": ("e",)}
