@@ -143,6 +143,7 @@ def test_v2_counters_are_read(tmp_path: Path) -> None:
     (group / "cpu.stat").write_text("usage_usec 1500000\nnr_periods 9\nnr_throttled 4\n")
     (group / "memory.events").write_text("low 0\noom 2\noom_kill 1\noom_group_kill 1\n")
     (group / "memory.current").write_text(str(32 * 2**20))
+    (group / "memory.max").write_text(str(64 * 2**20))
     (group / "memory.stat").write_text("anon 5\ninactive_file 0\n")
     groups = Cgroups(2, {"cpu": tmp_path, "memory": tmp_path})
     assert groups.cpu("cart-0") == cgroups.CpuSample(1.5, 9, 4)

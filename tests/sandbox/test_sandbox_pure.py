@@ -59,11 +59,16 @@ def test_a_spec_survives_the_way_to_the_keeper() -> None:
     assert SandboxSpec("", "", rates={"cart": 3.0}).rate("checkout") == 20.0
 
 
-def test_prometheus_scrapes_edge_and_each_replica_by_its_name() -> None:
-    document = json.loads(config.prometheus_config(SPEC, "/run/rules.yml"))
-    jobs = {job["job_name"]: job["static_configs"] for job in document["scrape_configs"]}
+def test_prometheus_scrapes_edge_and_each_replica_by_its_name(tmp_path: Path) -> None:
+    document = json.loads(config.prometheus_config(SPEC, "/run"))
+    jobs = {job["job_name"]: job for job in document["scrape_configs"]}
     assert set(jobs) == {"edge", *topology.BY_NAME}
-    assert jobs["payment"][1] == {"targets": ["10.231.2.2:9100"], "labels": {"instance": "payment-1"}}
+    assert jobs["payment"]["file_sd_configs"][0]["files"] == ["/run/targets/payment.json"]
+    config.write_targets(tmp_path, "payment", [topology.Place("payment", 1), topology.Place("payment", 5)])
+    assert json.loads((tmp_path / "targets/payment.json").read_text()) == [
+        {"targets": ["10.231.2.2:9100"], "labels": {"instance": "payment-1"}},
+        {"targets": ["10.231.2.6:9100"], "labels": {"instance": "payment-5"}},
+    ]
     assert document["global"] == {
         "scrape_interval": "500ms",
         "scrape_timeout": "500ms",
@@ -85,10 +90,11 @@ def test_alerts_are_sent_again_as_often_as_fast_forward_asks(factor: float, seco
 
 
 def test_the_network_is_one_bridge_and_a_veth_pair_for_each_pod() -> None:
-    batch = network.bridge_batch({name: f"/proc/1/fd/{i}" for i, name in enumerate(network.pods(), 10)})
+    batch = network.bridge_batch({addr: f"/proc/1/fd/{i}" for i, addr in enumerate(network.pods().values(), 10)})
     lines = batch.splitlines()
     assert len([line for line in lines if "type veth" in line]) == 16
-    assert "link add pod0 type veth peer name eth0 netns /proc/1/fd/10" in lines
+    peer = "peer name eth0 address 02:00:0a:e7:01:01 netns /proc/1/fd/11"
+    assert f"link add pod1-1 type veth {peer}" in lines  # a new pod there has the same: nobody's table is stale
     assert all(len(line.split()[2]) <= 15 for line in lines if line.startswith("link add"))  # IFNAMSIZ
     assert network.pod_batch("10.231.1.1").splitlines()[1] == "addr add 10.231.1.1/16 dev eth0"
 

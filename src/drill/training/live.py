@@ -39,7 +39,8 @@ class LiveStage:
         self._state = initial(self.script)
         self._around = Around()
         self._version = 1
-        self._write(t.SessionStarted(script=self.script, at=self.clock()))
+        with self._changed:
+            self._write(t.SessionStarted(script=self.script, at=self.clock()))
 
     # ---- the port ----
 

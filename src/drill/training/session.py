@@ -44,6 +44,20 @@ class Typed:
 
 
 @dataclass(frozen=True)
+class Holding:
+    """Which faults the target still holds, as (injection's id in its own run, replica)."""
+
+    held: frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Told:
+    """Tabletop: this page arrives now."""
+
+    event: t.PageTold
+
+
+@dataclass(frozen=True)
 class Added:
     """The faults of a second scenario are being added."""
 
@@ -65,7 +79,7 @@ class Gone:
     error: str = ""
 
 
-Given = Tick | Health | Typed | Added | Stop | Gone | c.TraineeCommand | c.FacilitatorCommand
+Given = Tick | Health | Typed | Holding | Told | Added | Stop | Gone | c.TraineeCommand | c.FacilitatorCommand
 
 
 # ---- what decide orders ----------------------------------------------------------------------------------
@@ -125,7 +139,9 @@ def decide(state: State, now: float, given: Given) -> Decision:
                 decision.events.append(t.HealthSeen(healthy=given.healthy))
         case Typed():
             decision.events.append(t.Acted(text=given.text, via="shell") if given.changes else _looked(given))
-        case Added():
+        case Holding():
+            decision.events += _removed(state, given)
+        case Told() | Added():
             decision.events.append(given.event)
         case Stop():
             by = "trainee" if given.by_person else "system"
@@ -139,6 +155,18 @@ def decide(state: State, now: float, given: Given) -> Decision:
     decision.events = [event.with_(at=event.at or now) for event in decision.events]
     _follow_up(state, now, decision)
     return decision
+
+
+def _removed(state: State, given: Holding) -> list[t.FaultRemoved]:
+    """Faults that are held no more although drill has not let go of them."""
+    if state.ending:
+        return []
+    return [
+        t.FaultRemoved(injection=key)
+        for key, one in state.injections.items()
+        if one.state == "in effect" and one.held and not one.removed_by
+        if not any((key.rpartition("/")[2], replica) in given.held for replica in one.replicas)
+    ]
 
 
 def _gone(state: State, given: Gone, decision: Decision) -> None:

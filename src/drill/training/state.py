@@ -170,7 +170,9 @@ def see_run(state: State, event: e.AnyEvent, run: str = "") -> State:
             return _effective(state, event, run)
         case e.InjectionEnded():
             state = _injection(state, run, event.injection, state="undone", ended_at=event.last)
-            state = _injection(state, run, event.injection, removed_by="drill")
+            known = state.injections.get(_key(run, event.injection))
+            if known is not None and not known.removed_by:
+                state = _injection(state, run, event.injection, removed_by="drill")
             return _line(state, event.last, "drill", f"the fault '{event.injection}' is gone")
         case e.CleanChecked() if not event.clean:
             state = state.with_(unclean=(*state.unclean, *event.differences))
@@ -203,9 +205,14 @@ def _touch(state: State, event: e.UndoRecorded, run: str) -> State:
     fault = getattr(getattr(action, "fault", None), "kind", action.do)
     if known is None:
         known = InjectionLine(
-            id=key, fault=fault, service=replica.rpartition("-")[0], replicas=(), state="applying",
+            id=key,
+            fault=fault,
+            held=action.do == "hold",
+            service=replica.rpartition("-")[0],
+            replicas=(),
+            state="applying",
             scenario=run or state.script.scenario,
-        )  # fmt: skip
+        )
         state = _line(state, event.at, "drill", f"breaks {replica.rpartition('-')[0]} ({fault})")
     replicas = known.replicas if replica in known.replicas else (*known.replicas, replica)
     return state.with_(injections={**state.injections, key: known.with_(replicas=replicas)})
@@ -315,6 +322,8 @@ def see(state: State, event: t.AnyTrainingEvent) -> State:
                 "says that users are well again" if event.told else "users are well again, by the responder's act"
             )
             return _line(state, event.since, "trainee" if event.told else "system", what)
+        case t.FaultRemoved():
+            return _removed(state, event)
         case t.FaultsEnding():
             state = state.with_(ending=event.why, ending_at=at)
             return _line(state, at, "drill", f"takes its faults away ({event.why})")
@@ -392,6 +401,12 @@ def _health(state: State, event: t.HealthSeen) -> State:
     what = "users are hurt again" if state.ever_unhealthy else "users are hurt: an SLO burns too fast"
     state = state.with_(healthy_since=0.0, ever_unhealthy=True)
     return _line(state, event.at, "system", what)
+
+
+def _removed(state: State, event: t.FaultRemoved) -> State:
+    known = state.injections[event.injection].with_(removed_by="responder")
+    state = state.with_(injections={**state.injections, event.injection: known})
+    return _line(state, event.at, "trainee", f"has ended the fault '{event.injection}' at every replica")
 
 
 def _inject(state: State, event: t.InjectMoved) -> State:

@@ -206,6 +206,8 @@ class InjectionLine(Value):
     effective_at: float = 0.0
     ended_at: float = 0.0
     removed_by: Literal["", "drill", "responder"] = ""
+    held: bool = True
+    """Held until it is taken away; false for a deed that is done again and again (a kill)."""
     scenario: str = ""
     """The scenario it came with: the session's own, or one of an escalation."""
 

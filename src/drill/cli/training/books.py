@@ -8,7 +8,6 @@ from drill.core.units import format_duration, parse_duration
 from drill.runbook.attributes import fill
 from drill.scenario.library import shipped
 
-NAMESPACE = "default"
 _RANGE = re.compile(r"\[(\d+(?:ms|[smhdw]))((?::\d*(?:ms|[smhdw])?)?)\]|\boffset (\d+(?:ms|[smhdw]))\b")
 _FRONT = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 _FENCE = re.compile(r"^(```\w+) \{[^}\n]*\}$", re.MULTILINE)

@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from drill.cli.training.books import NAMESPACE, runbooks
+from drill.cli.training.books import runbooks
 from drill.cli.wiring import Running
 from drill.core.errors import DrillError
 from drill.target.sandbox import planned_facts
+from drill.target.sandbox.kubectl.objects import NAMESPACE
 from drill.training.live import LiveStage
-from drill.training.session import Health, Tick
+from drill.training.session import Health, Holding, Tick
 from drill.training.views import LogLine, ReplicaLine
 
 EVERY_S = 1.0
@@ -81,6 +82,7 @@ class Lookout:
                 )
             )
         self._stage.look_around(replicas=tuple(lines))
+        self._stage.give(Holding(frozenset((one[0], one[1]) for one in status["held"])))
 
     def _logs(self) -> None:
         lines = []

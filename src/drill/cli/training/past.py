@@ -13,7 +13,7 @@ from drill.training.script import commitment
 
 
 def find_session(name: str, out: Path) -> Path:
-    """Return the folder of a session: a path, its name below *out* or the start of it, ``last``. Raises UsageError."""
+    """Return a session's folder: a path, its name below *out*, the start of it, or ``last``. Raises UsageError."""
     if (Path(name) / EVENTS).is_file():
         return Path(name)
     known = sorted((path.parent for path in out.glob(f"*/{EVENTS}")), key=lambda path: path.name, reverse=True)
@@ -26,7 +26,7 @@ def find_session(name: str, out: Path) -> Path:
 
 
 def check_seal(folder: Path, debrief: Debrief, console: Console) -> int:
-    """Compute the commitment again from what the run's plan says of the scenario; say whether it is the one shown."""
+    """Compute the commitment again from what the run's plan says; say whether it is the one shown."""
     try:
         plan = json.loads((folder / "plan.json").read_text())
         again = commitment(debrief.nonce, plan["source_sha256"], plan["parameters"], debrief.seed)

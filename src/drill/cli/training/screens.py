@@ -77,8 +77,10 @@ def message_lines(message: Message) -> list[Line]:
 def status_lines(view: TraineeView) -> list[Line]:
     """Everything at a glance, in less than one screen."""
     lines: list[Line] = [(where_line(view), "bold"), ("", "")]
-    lines += _alert_table(view.alerts)
-    lines += [("", ""), *_slo_table(view.slos)]
+    if view.slos or view.alerts:
+        lines += _alert_table(view.alerts)
+    if any(slo.error_ratio for slo in view.slos):
+        lines += [("", ""), *_slo_table(view.slos)]
     paged = [slo.service for slo in view.slos if slo.relation == "paged"]
     replicas = [one for one in view.replicas if one.service in paged]
     if replicas:
@@ -125,7 +127,7 @@ def _alert_table(alerts: Sequence[AlertLine]) -> Iterable[Line]:
 
 def _slo_table(slos: Sequence[SloSeries]) -> Iterable[Line]:
     paged = any(slo.relation == "paged" for slo in slos)
-    head = "burn rate now" + (f" (a page fires above {slos[0].page_at:g})" if slos and slos[0].page_at else "")
+    head = "burn rate" + (f" (pages above {slos[0].page_at:g})" if slos and slos[0].page_at else "")
     yield f"  {'SLO':<30} {'bad now':>8}  {head}", "dim"
     shown = [slo for slo in slos if slo.relation != "other"] if paged else list(slos)
     for slo in shown[:10]:
@@ -173,7 +175,7 @@ def _replica_table(replicas: Sequence[ReplicaLine], now: float) -> Iterable[Line
 
 def facilitator_lines(view: FacilitatorView) -> list[Line]:
     """Everything, for who leads the session."""
-    lines: list[Line] = [(f"{view.title} on {view.service} · {where_line(view.trainee)}", "bold"), ("", "")]
+    lines: list[Line] = [(f"{view.title}, on {view.service}", "bold"), (where_line(view.trainee), ""), ("", "")]
     lines += [(line, "") for line in wrapped(f"answer: {view.answer_cause} at {view.answer_component}")]
     for one in view.injections:
         held = f" for {minutes(view.trainee.clock.now - one.effective_at)}" if one.state == "in effect" else ""

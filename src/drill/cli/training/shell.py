@@ -90,14 +90,20 @@ class Shell:
         rc = self._folder / "rc"
         rc.write_text(RC if bash else "")
         command = [bash, "--rcfile", str(rc), "-i"] if bash else [os.environ.get("SHELL", "/bin/sh"), "-i"]
-        environment = {**os.environ, **self._environment, "DRILL_COMMANDS": str(self._log)}
+        path = self._environment.get("PATH", "")
+        environment = {
+            **self._environment,
+            "SERVICE": self._stage.state.paged_service,
+            "DRILL_COMMANDS": str(self._log),
+            "DRILL_FIRST": path.partition(":")[0],
+        }
         with _no_interrupts():
             subprocess.run(command, env=environment, check=False, preexec_fn=_die_with_parent)
 
 
 RC = """\
 [ -r ~/.bashrc ] && . ~/.bashrc
-PATH=${DRILL_KUBECTL_PATH:+$DRILL_KUBECTL_PATH:}$PATH
+PATH=$DRILL_FIRST:$PATH
 HISTFILE=
 HISTCONTROL=
 PS1='on-call$ '

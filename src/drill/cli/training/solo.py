@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from drill.cli.console import Console, quiet_libraries
 from drill.cli.state import state_dir
 from drill.cli.training.conduct import Conductor, Wish
 from drill.cli.training.door import opened
-from drill.cli.training.environment import kubectl_environment
 from drill.cli.training.record import write_card, write_debrief
 from drill.cli.training.screens import Line, rule, wrapped
 from drill.cli.training.shell import WELCOME, Shell, shell
@@ -22,6 +22,9 @@ from drill.cli.training.trainee import Trainee
 from drill.core.errors import DrillError, ExitCode
 from drill.core.units import format_duration
 from drill.training.debrief import Debrief
+
+if TYPE_CHECKING:
+    from drill.web import Served
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """What ends a session from outside; SIGUSR1 is `drill abort`."""
@@ -44,23 +47,43 @@ def hold_session(wish: Wish, console: Console, *, my_card: bool = False) -> Held
     console.say()
     for text, style in welcome(wish, conductor):
         console.say(text, style)
-    with _ended_by_signals(conductor), opened(conductor.stage, conductor.run_dir.name) as address:
+    with (
+        _ended_by_signals(conductor),
+        opened(conductor.stage, conductor.run_dir.name) as address,
+        _pages(conductor, console) as pages,
+    ):
         if not wish.solo:
             console.say(f"  The facilitator joins with: drill facilitate {address.session}", "bold")
+            if pages is not None:
+                console.say(f"  or in a browser: {pages.facilitator_url}", "bold")
         conductor.start()
         try:
-            _talk(conductor, console)
+            _talk(conductor, console, pages.trainee_url if pages else "")
         finally:
             _end(conductor, console)
     return _debrief(conductor, console, my_card=my_card)
 
 
-def _talk(conductor: Conductor, console: Console) -> None:
+@contextlib.contextmanager
+def _pages(conductor: Conductor, console: Console) -> Iterator[Served | None]:
+    """Serve the web pages while the session goes on; a session goes on without them."""
+    from drill.web import serve
+
+    with contextlib.ExitStack() as stack:
+        try:
+            pages = stack.enter_context(serve(conductor.stage))
+        except OSError as error:
+            console.warn(f"drill: no dashboard page: {error}")
+            pages = None
+        yield pages
+
+
+def _talk(conductor: Conductor, console: Console, dashboard: str) -> None:
     if not conductor.until_ready(READY_S):
         return
     assert conductor.running is not None
-    with shell(conductor.stage, kubectl_environment(conductor.running.sandbox)) as responder:
-        trainee = Trainee(conductor.stage, lambda: _open(responder, console))
+    with shell(conductor.stage, conductor.running.sandbox.shell_environment()) as responder:
+        trainee = Trainee(conductor.stage, lambda: _open(responder, console), dashboard=dashboard)
         if not trainee.run([]):
             conductor.stop("the trainee left")
 

@@ -29,12 +29,26 @@ HELP: Mapping[str, str] = {
 WAIT_S = 1.0
 
 
-class Trainee:
-    """One person's terminal. *open_shell* runs the shell in the foreground."""
+Extra = Mapping[str, tuple[str, Callable[[str], None]]]
+"""More commands by name: what the help says, and what they do with the words behind them."""
 
-    def __init__(self, stage: Stage, open_shell: Callable[[], None], dashboard: str = "") -> None:
+
+class Trainee:
+    """One person's terminal. *open_shell* runs the shell in the foreground; None: there is none (a tabletop)."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        open_shell: Callable[[], None] | None,
+        *,
+        dashboard: str = "",
+        extra: Extra | None = None,
+    ) -> None:
         self._stage, self._open_shell, self._dashboard = stage, open_shell, dashboard
-        self._prompt = Prompt([*HELP], "on-call> ", self._below)
+        more = extra or {}
+        shown = {name: text for name, text in HELP.items() if open_shell is not None or name != "shell"}
+        self._help_text = {**shown, **{name: text for name, (text, _) in more.items()}}
+        self._prompt = Prompt([*self._help_text], "on-call> " if open_shell else "tabletop> ", self._below)
         self._shown = TraineeView(
             version=0, session="", commitment="", phase="preparing", clock=SessionClock(now=0.0)
         )
@@ -51,7 +65,10 @@ class Trainee:
             "done": lambda _: self._do(c.Done()),
             "give": lambda text: self._do(c.Done(give_up=True)) if text == "up" else self._unknown(f"give {text}"),
             "help": lambda _: self._help(),
+            **{name: do for name, (_, do) in more.items()},
         }
+        if open_shell is None:
+            del self._commands["shell"]
 
     def run(self, welcome: Sequence[Line]) -> bool:
         """Talk until the session is over; False when the person left before."""
@@ -65,6 +82,11 @@ class Trainee:
             finally:
                 stop.set()
                 teller.join(2 * WAIT_S)
+
+    def tell(self, text: str) -> None:
+        """Say something to the person; nothing when *text* is empty."""
+        if text:
+            self._prompt.say([(line, "yellow") for line in wrapped(text)])
 
     # ---- what comes in ----
 
@@ -102,6 +124,8 @@ class Trainee:
             self._prompt.say([(f"  {words}", "cyan")])
 
     def _on_call(self, view: TraineeView) -> list[Line]:
+        if self._open_shell is None:
+            return [("  You are on call.", "")]
         lines: list[Line] = [("  The services are up and have users. You are on call; a page will come.", "")]
         lines += [(f"    {link.name:<14} {link.url}", "") for link in view.links]
         if self._dashboard:
@@ -109,7 +133,8 @@ class Trainee:
         return [*lines, ("  Meanwhile look around: status, shell, help.", "")]
 
     def _below(self) -> str:
-        return f" {where_line(self._stage.trainee_view())}    ack status runbook shell suspect hint done help"
+        words = "ack status runbook shell suspect hint done help" if self._open_shell else "next suspect done help"
+        return f" {where_line(self._stage.trainee_view())}    {words}"
 
     # ---- what goes out ----
 
@@ -137,6 +162,9 @@ class Trainee:
     def _unknown(self, line: str) -> None:
         from drill.core.problems import did_you_mean
 
+        if self._open_shell is None:
+            self._do(c.Note(text=line))
+            return
         word = line.split()[0]
         text = f"'{word}' is not a command here; {did_you_mean(word, HELP)}. `shell` runs anything."
         self._prompt.say([(line, "yellow") for line in wrapped(text)])
@@ -168,7 +196,7 @@ class Trainee:
         self._prompt.say([(line, "cyan" if answer.ok else "yellow") for line in wrapped(text)])
 
     def _help(self) -> None:
-        self._prompt.say([(f"  {name:<9} {text}", "") for name, text in HELP.items()])
+        self._prompt.say([(f"  {name:<9} {text}", "") for name, text in self._help_text.items()])
 
     def _pages(self) -> None:
         pages = self._stage.trainee_view().pages
@@ -188,7 +216,8 @@ class Trainee:
 
     def _shell(self) -> None:
         with self._prompt.lent():
-            self._open_shell()
+            if self._open_shell is not None:
+                self._open_shell()
 
 
 def page_through(markdown: str) -> None:

@@ -27,6 +27,8 @@ from drill.target.sandbox.supervisor import Container, is_stopped
 
 REVERT_S = 15.0
 """How long an agent may take to revert before it is killed and cleared up behind."""
+RELEASE_S = REVERT_S + 10
+"""An agent that does not revert is killed and cleared up behind within this."""
 ONCE_S = 20.0
 GUARD_S = 2.0
 """How long the guard of a dead agent may take to undo and say so."""
@@ -283,6 +285,22 @@ class Agents:
         holder = self.held[key] = Holder(request, container, start, clear_up)
         holder.done.add_done_callback(lambda _: self.held.pop(key, None))
         return holder
+
+    async def let_go(self, holder: Holder) -> dict[str, Any]:
+        """Release a held fault and wait for its end; what an agent could not undo is cleared up behind it.
+
+        Returns the agent's last ``event``, and what was ``cleared``. Raises OSError.
+        """
+        holder.release()
+        await asyncio.wait([holder.done], timeout=RELEASE_S)
+        event = holder.last
+        if said_clean(event):
+            return {"event": event, "held": True}
+        return {"event": event, "held": True, "cleared": await holder.clear_up()}
+
+    def held_at(self, replica: str) -> list[Holder]:
+        """All faults that are held at *replica* now."""
+        return [holder for (_, name), holder in self.held.items() if name == replica]
 
     async def clear(self, container: Container, *options: str) -> dict[str, Any]:
         """Have the agent remove what it finds at *container*; returns its JSON. Raises OSError."""

@@ -56,6 +56,22 @@ class Cgroups:
         for directory in self.directories(replica):
             (directory / "cgroup.procs").write_text("0")
 
+    def add(self, replica: str) -> None:
+        """Make the groups of one more *replica*, with the limits a new one has. Raises OSError."""
+        for directory in self.directories(replica):
+            directory.mkdir(exist_ok=True)
+        self.limit(replica, CPU_LIMIT, MEMORY_LIMIT)
+
+    def limit(self, replica: str, cpus: float, memory: int) -> None:
+        """Set the limits of *replica*: CPUs, and bytes of memory. Raises OSError."""
+        for controller, base in self.bases.items():
+            write = limit_v2 if self.version == 2 else limit_v1
+            write(controller, base / replica, cpus, memory)
+
+    def remove(self, replica: str) -> None:
+        """Remove the groups of *replica*, killing what still runs in them."""
+        remove([base / replica for base in self.bases.values()])
+
     def pids(self, replica: str) -> set[int]:
         """All processes in the groups of *replica*, as the caller's PID namespace numbers them."""
         found: set[int] = set()
@@ -94,7 +110,8 @@ class Cgroups:
             usage, inactive = "memory.current", stat.get("inactive_file", 0)
         else:
             usage, inactive = "memory.usage_in_bytes", stat.get("total_inactive_file", 0)
-        return max(0, int((group / usage).read_text()) - inactive) / MEMORY_LIMIT
+        limit = "memory.max" if self.version == 2 else "memory.limit_in_bytes"
+        return max(0, int((group / usage).read_text()) - inactive) / int((group / limit).read_text())
 
 
 def _table(path: Path) -> dict[str, int]:
@@ -185,7 +202,7 @@ def _create_v1(homes: Mapping[str, Path], name: str, replicas: tuple[str, ...]) 
         try:
             for replica in replicas:
                 (base / replica).mkdir(parents=True)
-                limit_v1(controller, base / replica)
+                limit_v1(controller, base / replica, CPU_LIMIT, MEMORY_LIMIT)
             if controller == "cpu":
                 _prefer(base / "cpu.shares", V1_SHARES)
             bases[controller] = base
@@ -203,15 +220,18 @@ def _prefer(file: Path, weight: int) -> None:
         file.write_text(str(weight))
 
 
-def limit_v1(controller: str, group: Path) -> None:
+def limit_v1(controller: str, group: Path, cpus: float, memory: int) -> None:
     """Write the limits one v1 controller keeps. Raises OSError."""
     if controller == "cpu":
         (group / "cpu.cfs_period_us").write_text(str(CPU_PERIOD_US))
-        (group / "cpu.cfs_quota_us").write_text(str(int(CPU_LIMIT * CPU_PERIOD_US)))
+        (group / "cpu.cfs_quota_us").write_text(str(int(cpus * CPU_PERIOD_US)))
     elif controller == "memory":
-        (group / "memory.limit_in_bytes").write_text(str(MEMORY_LIMIT))
+        both = group / "memory.memsw.limit_in_bytes"
+        with contextlib.suppress(OSError):  # first where the limit grows: it may not be above this one
+            both.write_text(str(memory))
+        (group / "memory.limit_in_bytes").write_text(str(memory))
         with contextlib.suppress(OSError):  # only with swap accounting; without swap it changes nothing
-            (group / "memory.memsw.limit_in_bytes").write_text(str(MEMORY_LIMIT))
+            both.write_text(str(memory))
 
 
 def _create_v2(homes: Iterable[Path], name: str, replicas: tuple[str, ...]) -> Cgroups:
@@ -224,7 +244,8 @@ def _create_v2(homes: Iterable[Path], name: str, replicas: tuple[str, ...]) -> C
             delegate(base)
             for replica in replicas:
                 (base / replica).mkdir()
-                limit_v2(base / replica)
+                limit_v2("cpu", base / replica, CPU_LIMIT, MEMORY_LIMIT)
+                limit_v2("memory", base / replica, CPU_LIMIT, MEMORY_LIMIT)
             _prefer(base / "cpu.weight", V2_WEIGHT)
             return Cgroups(2, {"cpu": base, "memory": base})
         except OSError as error:
@@ -248,10 +269,12 @@ def delegate(home: Path) -> None:
         control.write_text("+cpu +memory")
 
 
-def limit_v2(group: Path) -> None:
-    """Write the v2 limits; an OOM kills the whole group, as kubelets since 1.28 have it. Raises OSError."""
-    (group / "cpu.max").write_text(f"{int(CPU_LIMIT * CPU_PERIOD_US)} {CPU_PERIOD_US}")
-    (group / "memory.max").write_text(str(MEMORY_LIMIT))
+def limit_v2(controller: str, group: Path, cpus: float, memory: int) -> None:
+    """Write one v2 controller's limits; an OOM kills the whole group, as kubelets since 1.28 do. Raises OSError."""
+    if controller == "cpu":
+        (group / "cpu.max").write_text(f"{int(cpus * CPU_PERIOD_US)} {CPU_PERIOD_US}")
+        return
+    (group / "memory.max").write_text(str(memory))
     (group / "memory.oom.group").write_text("1")
     with contextlib.suppress(OSError):  # absent without swap
         (group / "memory.swap.max").write_text("0")

@@ -1,4 +1,4 @@
-"""The configuration of the sandbox's Prometheus and the command lines of both servers. Pure.
+"""The configuration of the sandbox's Prometheus, its scrape targets, and the command lines of both servers.
 
 Written as JSON, which is YAML.
 """
@@ -6,6 +6,8 @@ Written as JSON, which is YAML.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from pathlib import Path
 
 from drill.core.units import prometheus_duration
 from drill.target.sandbox.spec import Launch, SandboxSpec
@@ -15,17 +17,23 @@ from drill.target.sandbox.topology import (
     METRICS_PORT,
     PROMETHEUS_PORT,
     SERVICES,
-    places,
+    Place,
 )
 
+TARGETS = "targets"
+"""The folder with a file of scrape targets for each service: replicas come and go."""
 
-def prometheus_config(spec: SandboxSpec, rules_file: str) -> str:
-    """Scrape the edge as job ``edge`` and each service as a job of its name, instance = replica."""
+
+def prometheus_config(spec: SandboxSpec, run: str) -> str:
+    """Scrape the edge as job ``edge`` and each service as a job of its name, instance = replica.
+
+    ``run`` is the folder with ``rules.yml`` and the files of targets.
+    """
     scrape = prometheus_duration(spec.scrape_interval_s)
-    instances = {
-        service.name: [(p.name, p.address) for p in places() if p.service == service.name] for service in SERVICES
-    }
-    jobs = [_job("edge", [("edge", EDGE_ADDRESS)]), *(_job(name, listed) for name, listed in instances.items())]
+    jobs: list[dict[str, object]] = [{"job_name": "edge", "static_configs": targets([("edge", EDGE_ADDRESS)])}]
+    for service in SERVICES:
+        files = [f"{run}/{TARGETS}/{service.name}.json"]
+        jobs.append({"job_name": service.name, "file_sd_configs": [{"files": files, "refresh_interval": "5s"}]})
     return json.dumps(
         {
             "global": {
@@ -33,7 +41,7 @@ def prometheus_config(spec: SandboxSpec, rules_file: str) -> str:
                 "scrape_timeout": scrape,
                 "evaluation_interval": prometheus_duration(spec.evaluation_interval_s),
             },
-            "rule_files": [rules_file],
+            "rule_files": [f"{run}/rules.yml"],
             "alerting": {
                 "alertmanagers": [
                     {"static_configs": [{"targets": [f"127.0.0.1:{ALERTMANAGER_PORT}"]}], "timeout": "2s"}
@@ -45,14 +53,21 @@ def prometheus_config(spec: SandboxSpec, rules_file: str) -> str:
     )
 
 
-def _job(name: str, instances: list[tuple[str, str]]) -> dict[str, object]:
-    return {
-        "job_name": name,
-        "static_configs": [
-            {"targets": [f"{address}:{METRICS_PORT}"], "labels": {"instance": instance}}
-            for instance, address in instances
-        ],
-    }
+def targets(instances: Iterable[tuple[str, str]]) -> list[dict[str, object]]:
+    """Where to scrape each of *instances* (name, address)."""
+    return [
+        {"targets": [f"{address}:{METRICS_PORT}"], "labels": {"instance": instance}}
+        for instance, address in instances
+    ]
+
+
+def write_targets(run: Path, service: str, places: Iterable[Place]) -> None:
+    """Replace the list of *service*'s scrape targets in one step."""
+    folder = run / TARGETS
+    folder.mkdir(exist_ok=True)
+    fresh = folder / f"{service}.new"
+    fresh.write_text(json.dumps(targets((place.name, place.address) for place in places)))
+    fresh.rename(folder / f"{service}.json")
 
 
 def prometheus_command(launch: Launch, run: str) -> list[str]:

@@ -15,22 +15,17 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from drill.target.sandbox import children, prober, supervisor
-from drill.target.sandbox.agents import REVERT_S, HoldRequest, said_clean
+from drill.target.sandbox.agents import HoldRequest
 from drill.target.sandbox.cgroups import CpuSample
 from drill.target.sandbox.supervisor import Container
-from drill.target.sandbox.topology import REPLICAS, SERVICES
+from drill.target.sandbox.topology import CPU_PERIOD_US, REPLICAS, SERVICES
+from drill.target.sandbox.workload_requests import Refusal, WorkloadRequests
 from drill.target.sandbox.world import World
 
 Message = dict[str, Any]
 PROBE_S = 15.0
 FIRST_SAMPLE_S = 0.2
 AWAIT_STEP_S = 0.05
-RELEASE_S = REVERT_S + 10
-"""An agent that does not revert is killed and cleared up behind within this."""
-
-
-class Refusal(Exception):
-    """A request that cannot be answered; its text goes to the client."""
 
 
 class Control:
@@ -39,6 +34,8 @@ class Control:
     def __init__(self, world: World) -> None:
         self._world = world
         self._cpu: dict[tuple[str, str], tuple[float, CpuSample]] = {}
+        self._victims: dict[tuple[str, str], int] = {}
+        """Which pod of a name a kill was aimed at first: a new pod of the same name is not its victim."""
         self._requests: dict[str, Callable[[Message], Awaitable[Message]]] = {
             "status": self._status,
             "probe": self._probe,
@@ -49,6 +46,7 @@ class Control:
             "abilities": self._abilities,
             "route": self._route,
             "sweep": self._sweep,
+            **WorkloadRequests(world).requests,
         }
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -82,7 +80,17 @@ class Control:
         containers = self._world.supervisor.containers.values()
         return {
             "ready": self._world.ready,
-            "replicas": {each.place.name: {"pid": each.pid, "starts": each.starts} for each in containers},
+            "replicas": {
+                each.place.name: {
+                    "pid": each.pid,
+                    "starts": each.starts,
+                    "restarts": each.restarts,
+                    "born_at": each.born_at,
+                    "generation": each.generation,
+                    "in_service": each.in_service and self._world.serves(each.place),
+                }
+                for each in containers
+            },
             "held": [list(key) for key in self._world.agents.held],
             "missing": dict(self._world.inside.groups.missing),
             "endpoints": self._world.endpoints,
@@ -109,12 +117,7 @@ class Control:
         holder = self._world.agents.held.get((str(message["injection"]), container.place.name))
         if holder is None:
             return {"event": {}, "held": False}
-        holder.release()
-        await asyncio.wait([holder.done], timeout=RELEASE_S)
-        event = holder.last
-        if said_clean(event):
-            return {"event": event, "held": True}
-        return {"event": event, "held": True, "cleared": await holder.clear_up()}
+        return await self._world.agents.let_go(holder)
 
     async def _sweep(self, _: Message) -> Message:
         """Clear the replicas at which nobody holds a fault any more: what is found there belongs to the dead."""
@@ -128,6 +131,9 @@ class Control:
 
     async def _kill(self, message: Message) -> Message:
         container = self._container(message)
+        aim = (str(message.get("injection", "")), container.place.name)
+        if aim[0] and self._victims.setdefault(aim, container.generation) != container.generation:
+            return {"at": time.time(), "pid": 0}  # somebody replaced the pod: its victim is dead already
         deadline = time.monotonic() + 10
         while container.pid == 0 and time.monotonic() < deadline:
             await _wait(container.changed, 0.5)
@@ -152,7 +158,22 @@ class Control:
     async def _snapshot(self, message: Message) -> Message:
         container = self._container(message)
         path = self._world.seen_data(container.place.name)
-        return {"snapshot": await self._world.agents.once("snapshot", container, "--path", path)}
+        said = await self._world.agents.once("snapshot", container, "--path", path)
+        return {"snapshot": {name: self._as_configured(container, name, text) for name, text in said.items()}}
+
+    def _as_configured(self, container: Container, name: str, text: object) -> object:
+        """Say *as configured* of limits that are what the pod's template says: people may change that."""
+        if not name.startswith("cgroup ") or not isinstance(text, str):
+            return text
+        template = container.revision.template
+        known = {
+            f"cpu.cfs_quota_us {int(template.cpus * CPU_PERIOD_US)}",
+            f"cpu.max {int(template.cpus * CPU_PERIOD_US)} {CPU_PERIOD_US}",
+            f"memory.max {template.memory}",
+            f"memory.limit_in_bytes {template.memory}",
+        }
+        lines = text.splitlines()
+        return "\n".join(f"{line.split()[0]} as configured" if line in known else line for line in lines)
 
     async def _abilities(self, message: Message) -> Message:
         container = self._container(message)

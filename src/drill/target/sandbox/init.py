@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 from drill.target.sandbox import children, kernel, network, routes, servers, topology
 from drill.target.sandbox.children import Children
-from drill.target.sandbox.topology import DATA_BYTES, Place, places
+from drill.target.sandbox.topology import places
 
 if TYPE_CHECKING:
     from drill.target.sandbox.keeper import Inside
+    from drill.target.sandbox.supervisor import Container
     from drill.target.sandbox.world import World
 
 READY_S = 75.0
@@ -45,7 +46,7 @@ def run(inside: Inside) -> NoReturn:
         home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         netns = network.build(inside.launch.ip, home)
         say(progress="services")
-        asyncio.run(_live(_assemble(inside, place, netns), pids))
+        asyncio.run(_live(_assemble(inside, place, home, netns), pids))
     except BaseException as error:
         traceback.print_exc()
         say(error=f"the sandbox's init failed: {error}")
@@ -70,6 +71,8 @@ def _become_init(inside: Inside) -> None:
 
 def _mount(directory: Path) -> Path:
     """Make this mount namespace private and put a tmpfs under everything the sandbox writes."""
+    from drill.target.sandbox.world import mount_data
+
     kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
     kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
     place = directory / "run"
@@ -78,7 +81,8 @@ def _mount(directory: Path) -> Path:
     for each in places():
         data = place / "data" / each.name
         data.mkdir(parents=True)
-        kernel.mount("tmpfs", str(data), "tmpfs", safe, f"mode=0755,size={DATA_BYTES},nr_inodes=1024")
+        mount_data(data)
+    (place / "logs").mkdir()
     hosts = place / "hosts"
     hosts.write_text(topology.hosts_file())
     with contextlib.suppress(OSError):  # a system without /etc/hosts: names are a comfort only
@@ -108,7 +112,7 @@ async def _live(world: World, pids: dict[str, int]) -> None:
     await asyncio.Event().wait()
 
 
-def _assemble(inside: Inside, place: Path, netns: dict[str, int]) -> World:
+def _assemble(inside: Inside, place: Path, home: int, netns: dict[str, int]) -> World:
     from drill.target.sandbox import service  # aiohttp: imported once here, shared by every process forked
     from drill.target.sandbox.agents import Agents
     from drill.target.sandbox.supervisor import Supervisor
@@ -117,14 +121,15 @@ def _assemble(inside: Inside, place: Path, netns: dict[str, int]) -> World:
     log = inside.directory / "init.log"
     endpoints = place / "endpoints.json"
 
-    def run_replica(replica: Place) -> None:
-        service.run(replica, place / "data" / replica.name, endpoints)
+    def run_replica(container: Container) -> None:
+        replica = container.place
+        service.run(replica, place / "data" / replica.name, endpoints, container.revision.template)
 
     processes = Children()
     delay = inside.launch.spec.restart_delay_s
-    supervisor = Supervisor(inside.groups, processes, run_replica, log, delay)
+    supervisor = Supervisor(inside.groups, processes, run_replica, log, place / "logs", delay)
     agents = Agents(processes, inside.groups, str(place), 2)
-    return World(inside, place, log, netns, processes, supervisor, agents)
+    return World(inside, place, log, home, netns, processes, supervisor, agents)
 
 
 def _start_all(world: World) -> None:

@@ -23,6 +23,7 @@ MS_NOEXEC = 0x8
 MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_PRIVATE = 0x40000
+MNT_DETACH = 0x2
 
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
@@ -67,6 +68,11 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str
         options.encode() or None,
     )
     _check(result, f"mount {target}")
+
+
+def unmount(target: str) -> None:
+    """Take the mount at *target* out of the tree; who still has files of it open keeps them. Raises OSError."""
+    _check(_libc.umount2(target.encode(), ctypes.c_int(MNT_DETACH)), f"umount {target}")
 
 
 def prctl(option: int, value: int) -> None:

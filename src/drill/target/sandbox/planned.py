@@ -7,6 +7,7 @@ import os
 import secrets
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from drill.core.errors import Unavailable
@@ -28,12 +29,21 @@ def planned_facts(spec: SandboxSpec) -> Facts:
     return facts_of(spec, limits, {**tried, **limited(limits)})
 
 
-def facts_of(spec: SandboxSpec, limits: dict[str, str], missing: dict[Ability, str]) -> Facts:
-    """Return the facts for *spec*; ``limits`` maps a cgroup controller that is missing to the reason."""
+def facts_of(
+    spec: SandboxSpec,
+    limits: dict[str, str],
+    missing: dict[Ability, str],
+    serving: Iterable[topology.Place] | None = None,
+) -> Facts:
+    """Return the facts for *spec*; ``limits`` maps a cgroup controller that is missing to the reason.
+
+    ``serving`` are the replicas in service; None: those a new sandbox has.
+    """
+    places = list(topology.places() if serving is None else serving)
     return Facts(
         target="sandbox",
         fast_forward=spec.fast_forward,
-        services=tuple(_service(service, limits) for service in topology.SERVICES),
+        services=tuple(_service(service, limits, places) for service in topology.SERVICES),
         missing=missing,
         scrape_interval_s=spec.scrape_interval_s,
         evaluation_interval_s=spec.evaluation_interval_s,
@@ -57,7 +67,7 @@ def limited(limits: dict[str, str]) -> dict[Ability, str]:
     return lost
 
 
-def _service(service: topology.DemoService, limits: dict[str, str]) -> Service:
+def _service(service: topology.DemoService, limits: dict[str, str], places: Iterable[topology.Place]) -> Service:
     replicas = tuple(
         Replica(
             name=each.name,
@@ -69,7 +79,7 @@ def _service(service: topology.DemoService, limits: dict[str, str]) -> Service:
             memory_limit_bytes=0 if "memory" in limits else topology.MEMORY_LIMIT,
             data_path=topology.data_path(each.name),
         )
-        for each in topology.places()
+        for each in places
         if each.service == service.name
     )
     return Service(name=service.name, tier=service.tier, replicas=replicas, calls=service.calls)

@@ -24,8 +24,11 @@ from drill.core.ports import AnyAction
 from drill.core.probes import Measurement, Probe
 from drill.target.sandbox import leftovers, programs
 from drill.target.sandbox.client import Hold, Leases, Message, ask
+from drill.target.sandbox.mitigations import Mitigations
 from drill.target.sandbox.planned import facts_of, limited, read_abilities
+from drill.target.sandbox.shell import environment
 from drill.target.sandbox.spec import Launch, SandboxSpec
+from drill.target.sandbox.topology import Place
 
 START_S = 90.0
 END_S = 20.0
@@ -119,7 +122,14 @@ class Sandbox:
         if self._abilities is None:
             said = self._ask({"do": "abilities", "replica": "checkout-0"})["abilities"]
             self._abilities = read_abilities(said)
-        return facts_of(self.spec, limits, {**self._abilities, **limited(limits)})
+        missing = {**self._abilities, **limited(limits)}
+        return facts_of(self.spec, limits, missing, self._places())
+
+    def _places(self) -> list[Place]:
+        """The replicas in service now: what people left scaled out or in quarantine counts."""
+        told = self._ask({"do": "workloads"})["deployments"]
+        names = (pod["name"] for one in told.values() for pod in one["pods"] if pod["serving"])
+        return [Place(service, int(index)) for service, _, index in (name.rpartition("-") for name in names)]
 
     def execute(self, action: AnyAction) -> float:
         """Do *action*; return the Unix time at which it was done. Raises ActionFailed."""
@@ -129,7 +139,9 @@ class Sandbox:
             case ReleaseFault():
                 return self._release(action)
             case KillReplica():
-                return float(self._do({"do": "kill", "replica": action.replica})["at"])
+                return float(
+                    self._do({"do": "kill", "injection": action.injection, "replica": action.replica})["at"]
+                )
             case AwaitReplica():
                 message = {"do": "await", "replica": action.replica, "within_s": action.within_s}
                 return float(self._do(message, action.within_s + ASK_S)["at"])
@@ -198,6 +210,15 @@ class Sandbox:
     def route(self, replica: str, serving: bool) -> None:
         """Take *replica* out of its service's endpoints, or back in, to route users around it."""
         self._do({"do": "route", "replica": replica, "serving": serving})
+
+    @property
+    def mitigations(self) -> Mitigations:
+        """What people may do to end an incident here."""
+        return Mitigations(self._do)
+
+    def shell_environment(self) -> dict[str, str]:
+        """The environment of a shell in which `kubectl` means this sandbox. Raises Unavailable."""
+        return environment(self.id)
 
     def status(self) -> Message:
         """Replicas with PIDs (inside) and starts, held faults, endpoints. Raises Unavailable."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from drill.target.sandbox import children, config, kernel
+from drill.target.sandbox.topology import SERVICES, places
 
 if TYPE_CHECKING:
     from drill.target.sandbox.keeper import Inside
@@ -30,7 +31,9 @@ def start_all(inside: Inside, place: Path) -> dict[str, int]:
     """Write the configuration below *place* and start both servers; return their PIDs by name."""
     spec, run = inside.launch.spec, str(place)
     (place / "rules.yml").write_text(spec.rules)
-    (place / "prometheus.yml").write_text(config.prometheus_config(spec, f"{run}/rules.yml"))
+    (place / "prometheus.yml").write_text(config.prometheus_config(spec, run))
+    for service in SERVICES:
+        config.write_targets(place, service.name, (each for each in places() if each.service == service.name))
     (place / "alertmanager.yml").write_text(spec.alertmanager)
     commands = {
         "prometheus": config.prometheus_command(inside.launch, run),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import os
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,8 +13,10 @@ from pathlib import Path
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
 
+from drill.core.clock import rfc3339
 from drill.target.sandbox import httpwire
 from drill.target.sandbox.appendlog import AppendLog
+from drill.target.sandbox.deployments import Template
 from drill.target.sandbox.routes import Routes
 from drill.target.sandbox.topology import (
     BUCKETS,
@@ -26,17 +29,43 @@ from drill.target.sandbox.topology import (
     Place,
 )
 
+LINES_PER_S = 3
 MAX_BLOB = 64 * 2**20
 _CHUNK = bytes(65536)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Replica:
-    """One replica of a demo service; ``GET /`` works, calls its dependencies, writes its journal."""
+class Said:
+    """The service's log on standard output: a line for each failure, and no more than somebody can read."""
 
-    def __init__(self, service: DemoService, name: str, data: Path, endpoints: Path) -> None:
+    def __init__(self) -> None:
+        self._second = 0
+        self._lines = 0
+
+    def say(self, level: str, text: str) -> None:
+        """Write one line, unless this second has had its share."""
+        now = time.time()
+        self._lines = self._lines + 1 if int(now) == self._second else 1
+        self._second = int(now)
+        if self._lines <= LINES_PER_S:
+            with contextlib.suppress(OSError):
+                os.write(1, f"{rfc3339(now)} {level} {text}\n".encode())
+
+
+class Replica:
+    """One replica of a demo service; ``GET /`` works, calls its dependencies, writes its journal.
+
+    What its template tells it to do without is not called, and its answers say so.
+    """
+
+    def __init__(self, service: DemoService, name: str, data: Path, endpoints: Path, template: Template) -> None:
         self._service = service
         self._name = name
+        without = template.without()
+        self._calls = tuple(call for call in service.calls if call not in without)
+        self._degraded = f" (degraded: without {', '.join(sorted(without))})" if without else ""
+        self._rounds = template.rounds(service.work)
+        self._said = Said()
         self._log = AppendLog(data / "journal.log")
         self._routes = Routes(endpoints, seed=name)
         self.registry = CollectorRegistry()
@@ -55,37 +84,43 @@ class Replica:
         """``GET /``: 200, or 503 when a dependency fails, or 500 when the journal cannot be written."""
         began = time.perf_counter()
         status, text = await self._work()
-        self._seconds.labels(str(status)).observe(time.perf_counter() - began)
+        took = time.perf_counter() - began
+        self._seconds.labels(str(status)).observe(took)
+        if status != 200:
+            self._said.say("ERROR", f"GET / {status} in {1000 * took:.0f} ms: {text.strip()}")
         return web.Response(status=status, text=text)
 
     async def _work(self) -> tuple[int, str]:
         digest = hashlib.sha256()
-        for _ in range(self._service.work):
+        for _ in range(self._rounds):
             digest.update(_CHUNK)
-        failed = [name for name, ok in await self._call_dependencies() if not ok]
+        failed = [f"{name} ({why})" for name, why in await self._call_dependencies() if why]
         if failed:
             return 503, f"{self._name}: no answer from {', '.join(failed)}\n"
         try:
             self._log.append(f"{time.time():.3f} {self._name} {digest.hexdigest()}")
         except OSError as error:
             return 500, f"{self._name}: cannot write: {error.strerror}\n"
-        return 200, f"{self._name}: {digest.hexdigest()[:16]}\n"
+        return 200, f"{self._name}: {digest.hexdigest()[:16]}{self._degraded}\n"
 
-    async def _call_dependencies(self) -> list[tuple[str, bool]]:
-        calls = self._service.calls
+    async def _call_dependencies(self) -> list[tuple[str, str]]:
+        calls = self._calls
         if not calls:
             return []
         return list(zip(calls, await asyncio.gather(*(self._call(name) for name in calls)), strict=True))
 
-    async def _call(self, service: str) -> bool:
+    async def _call(self, service: str) -> str:
+        """Call *service*; return why that failed, empty when it did not."""
         address = self._routes.pick(service)
         if address is None:
-            return False
+            return "no endpoints"
         try:
             answer = await httpwire.get((address, SERVE_PORT), "/", DEPENDENCY_TIMEOUT_S)
-        except OSError:  # TimeoutError is one
-            return False
-        return answer.status == 200
+        except TimeoutError:
+            return f"timeout after {DEPENDENCY_TIMEOUT_S:g} s, {address}"
+        except OSError as error:
+            return f"{(error.strerror or 'connection cut').lower()}, {address}"
+        return "" if answer.status == 200 else f"answered {answer.status}, {address}"
 
     async def blob(self, request: web.Request) -> web.StreamResponse:
         """``GET /blob?bytes=N``: N bytes (at most 64 MiB), for measuring bandwidth."""
@@ -125,16 +160,17 @@ async def listen(port: int, routes: dict[str, Handler], host: str | None = None)
     return runner
 
 
-def run(place: Place, data: Path, endpoints: Path) -> None:
+def run(place: Place, data: Path, endpoints: Path, template: Template) -> None:
     """Be the replica at *place* until killed."""
 
     async def serve() -> None:
-        replica = Replica(BY_NAME[place.service], place.name, data, endpoints)
+        replica = Replica(BY_NAME[place.service], place.name, data, endpoints, template)
         metrics = metrics_handler(replica.registry)
         keep = [
             await listen(METRICS_PORT, {"/metrics": metrics}),
             await listen(SERVE_PORT, {"/": replica.answer, "/blob": replica.blob, "/ready": replica.ready}),
         ]
+        Said().say("INFO", f"{place.name} serves on port {SERVE_PORT}")
         await asyncio.Event().wait()
         del keep
 

@@ -31,6 +31,9 @@ DEPENDENCY_TIMEOUT_S = 1.0
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 1.0, 2.0, 5.0)
 CODES = ("200", "500", "503", "504")
 REPLICAS = 3
+"""What every service starts with, and never has less than: faults are aimed at these."""
+MAX_REPLICAS = 8
+"""The most places a service may have, those in quarantine included."""
 
 
 @dataclass(frozen=True)
@@ -100,5 +103,6 @@ def endpoints() -> dict[str, list[str]]:
 def hosts_file() -> str:
     """The sandbox's ``/etc/hosts``."""
     lines = ["127.0.0.1 localhost", f"{HOST_ADDRESS} prometheus alertmanager sink", f"{EDGE_ADDRESS} edge"]
-    lines += [f"{each.address} {each.name}" for each in places()]
+    everywhere = (Place(service.name, index) for service in SERVICES for index in range(MAX_REPLICAS))
+    lines += [f"{each.address} {each.name}" for each in everywhere]
     return "\n".join(lines) + "\n"
