@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from drill.cli.runbooks.showing import as_json, items, outline, what
 from drill.core.problems import render
 from drill.runbook.attributes import fill, split_info, variables
 from drill.runbook.lint import lint
-from drill.runbook.model import Runbook
+from drill.runbook.model import Cell, Runbook
 from drill.runbook.parse import MAX_BYTES, load, parse
 
 FIXTURES = sorted((Path(__file__).parent / "fixtures").glob("*.md"))
@@ -50,6 +52,34 @@ def fixture(number: int) -> Runbook:
     runbook, problems = load(FIXTURES[number - 1])
     assert problems == ()
     return runbook
+
+
+STEPS = {
+    "01": "look run", "02": "", "03": "run", "04": "you you you you you you", "05": "look", "06": "look",
+    "07": "ask ask ask", "08": "", "09": "you", "10": "", "11": "", "12": "run run", "13": "run",
+    "14": "run run", "15": "", "16": "", "17": "run run run", "18": "", "19": "run run you", "20": "ask run",
+    "21": "run", "22": "run run", "23": "run", "24": "you you run", "25": "", "26": "ask you you",
+    "27": "run run", "28": "run run", "29": "you you you you you you", "30": "run", "31": "run", "32": "",
+    "33": "you run", "34": "you", "35": "run you run", "36": "run you",
+}  # fmt: skip
+"""What a person is led through: ``ask`` Prometheus, ``look``, ``run`` (may change something), ``you``. Indented code,
+console transcripts, tables and other languages are to be read.
+"""
+
+
+def test_there_are_thirty_ordinary_runbooks_of_different_forms() -> None:
+    assert len(FIXTURES) >= 30
+    assert {path.name[:2] for path in FIXTURES} == set(STEPS)
+
+
+@pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
+def test_an_ordinary_runbook_is_shown_with_the_steps_a_reader_sees(path: Path) -> None:
+    runbook, _ = load(path)
+    assert " ".join(what(item) for item in items(runbook)) == STEPS[path.name[:2]]
+    shown = outline(runbook, {})
+    assert shown.startswith(runbook.title)
+    assert all(item.name in shown for item in items(runbook) if isinstance(item, Cell))
+    json.dumps(as_json(runbook))
 
 
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)

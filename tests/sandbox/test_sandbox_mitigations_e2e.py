@@ -71,7 +71,7 @@ def failed_requests(sandbox: Sandbox) -> float:
 
 
 def slow() -> PacketFault:
-    return PacketFault(backend="netem", port=8080, delay_ms=300, exempt=("10.231.0.1",))
+    return PacketFault(backend="nfqueue", port=8080, delay_ms=300, exempt=("10.231.0.1",))
 
 
 def hold(sandbox: Sandbox, replica: str, fault: Any, reapply: bool = False) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from drill.core.actions import HoldFault, PacketFault, undo_of
-from drill.core.observations import AlertSpan, Notification, RuleStatus
+from drill.core.observations import AlertSpan, Notification
 from drill.journal import events as e
 from drill.training import commands as c
 from drill.training import events as t
 from drill.training.script import (
     Condition,
+    RuleText,
     Script,
     ScriptAnswer,
     ScriptHint,
@@ -30,6 +31,7 @@ PAGE = {
     "sloth_slo": "latency",
     "owner": "shop",
 }
+LABELS = {name: value for name, value in PAGE.items() if name != "alertname"}
 SAID = {
     "title": "(page) checkout latency burns its error budget",
     "summary": "Requests to checkout are slow.",
@@ -72,6 +74,7 @@ def script(**changes: object) -> Script:
         healthy_for_s=10,
         expected=({"sloth_id": "checkout-latency", "severity": "page"},),
         services=(ServiceCalls(name="checkout", calls=("payment",)), ServiceCalls(name="payment")),
+        rules=(RuleText(name=PAGE["alertname"], labels=LABELS, annotations=SAID),),
         slos=(
             ScriptSlo(sloth_id="payment-latency", service="payment", name="latency", objective=0.99, page_at=14.4),
             ScriptSlo(
@@ -82,24 +85,10 @@ def script(**changes: object) -> Script:
     return base.with_(**changes)
 
 
-def rules() -> tuple[RuleStatus, ...]:
-    return (
-        RuleStatus(
-            name=PAGE["alertname"],
-            labels={name: PAGE[name] for name in PAGE if name != "alertname"},
-            annotations=SAID,
-            query="x",
-            health="ok",
-            last_evaluation=1,
-            interval_s=1,
-        ),
-    )
-
-
 def broken() -> list[e.AnyEvent]:
     """The journal up to the measured effect."""
     return [
-        e.Preflight(findings=(), rules=rules(), at=50),
+        e.Preflight(findings=(), at=50),
         e.PhaseEntered(phase="inject", at=98),
         e.UndoRecorded(injection="slow", action=HOLD, undo=undo_of(HOLD), at=99),
         e.InjectionEffective(injection="slow", first_touch=99, since=EFFECT, at=EFFECT),

@@ -26,6 +26,9 @@ SECTIONS: dict[str, dict[str, str]] = {
         "gameday": "Several scenarios as one occasion, with people and a schedule.",
         "schedule": "Write a drill's schedule for Kubernetes, systemd, cron, GitHub, a calendar.",
     },
+    "Runbooks": {
+        "runbook": "Check runbooks, show them, walk through one, prove that it works.",
+    },
     "Train": {
         "train": "Be on call in a sandbox: a page comes, find the cause, mend it.",
         "facilitate": "Lead a training that goes on: see everything, pause, whisper, escalate.",

@@ -64,3 +64,25 @@ def _holder(path: Path) -> str:
         return f"the run {words['run']} (process {words['pid']})"
     except (OSError, ValueError, KeyError, TypeError):
         return "another run"
+
+
+def held_by(prefix: str) -> list[str]:
+    """Return the ids of the runs that hold a lease now on a place whose name begins with *prefix*."""
+    found = []
+    for path in sorted(_folder().glob("*.json")):
+        try:
+            words = json.loads(path.read_text())
+            if str(words["place"]).startswith(prefix) and _is_held(path):
+                found.append(str(words["run"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return list(dict.fromkeys(found))
+
+
+def _is_held(path: Path) -> bool:
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from drill.core.clock import rfc3339
 from drill.gameday import events as e
 from drill.gameday.conduct import exit_code, summary, verdict_of
-from drill.report.html import FILTERS, OPEN_PARTS, TONES
+from drill.report.html import FILTERS, TONES
 from drill.report.markdown import code, escape
+from drill.report.people import OPEN_PARTS
 from drill.report.write import write_whole
 
 RESULTS: dict[e.Verdict, str] = {

@@ -78,6 +78,24 @@ def check_pages(found: Coverage, limits: Limits) -> list[Breach]:
     return breaches
 
 
+def closing_runs(runs: Sequence[PastRun], name: str) -> dict[str, str]:
+    """Return which later run closes which action item (by title) of the run called *name*; *runs* oldest first.
+
+    A run closes it when it drills the same, passes, and does not ask for it again.
+    """
+    place = next((number for number, run in enumerate(runs) if run.name == name), None)
+    if place is None:
+        return {}
+    this, closed = runs[place], dict[str, str]()
+    for later in runs[place + 1 :]:
+        if later.subject == this.subject and later.report.verdict == "pass":
+            asked = {item.title for item in later.report.action_items}
+            for item in this.report.action_items:
+                if item.title not in asked:
+                    closed.setdefault(item.title, later.name)
+    return closed
+
+
 def check_actions(runs: Sequence[PastRun], today: date) -> list[Breach]:
     """Return the action items that are overdue (*runs* oldest first).
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from drill.core.clock import moment
@@ -10,6 +10,7 @@ from drill.core.labels import matches, render
 from drill.core.observations import RuleStatus
 from drill.journal.events import Preflight
 from drill.report.model import ActionItem
+from drill.runbook.records import Step
 from drill.verify.model import AlertVerdict, JudgedAlert, Verdict
 from drill.verify.record import Record
 
@@ -33,18 +34,42 @@ TITLES = {
 }
 
 
-def action_items(record: Record, verdict: Verdict) -> tuple[ActionItem, ...]:
-    """Draft the action items of a run, most urgent first; none for a run without any event."""
+STEP_TITLES = {
+    "failed": "Correct the step '{step.name}' of the runbook {step.runbook}: its command fails",
+    "contradicted": "Correct the step '{step.name}' of the runbook {step.runbook}: it did not help",
+    "unavailable": "Make the step '{step.name}' of the runbook {step.runbook} possible",
+}
+
+
+def action_items(
+    record: Record, verdict: Verdict, steps: Sequence[Step] = (), closed: Mapping[str, str] | None = None
+) -> tuple[ActionItem, ...]:
+    """Draft the action items of a run, most urgent first; none for a run without any event.
+
+    *steps* are the runbook steps taken; *closed* maps titles to the later run that closes them.
+    """
     if not record.events:
         return ()
     end = moment(record.events[-1].at + record.skew)
     makers = (_of_leftovers, _of_alerts, _of_rules, _of_findings)
     items = [item for make in makers for item in make(record, verdict, end)]
-    return tuple(dict.fromkeys(items))
+    items += _of_steps(steps, record.plan.owner, end)
+    by = closed or {}
+    return tuple(item.model_copy(update={"closed_by": by.get(item.title, "")}) for item in dict.fromkeys(items))
 
 
 def _item(title: str, owner: str, why: str, due: datetime) -> ActionItem:
     return ActionItem(title=title, owner=owner, due=due.date().isoformat(), why=why)
+
+
+def _of_steps(steps: Sequence[Step], fallback: str, end: datetime) -> Iterator[ActionItem]:
+    """A step that did not do what it promises is its runbook owner's to correct."""
+    for step in steps:
+        title = STEP_TITLES.get(step.outcome)
+        if title is not None and step.tag not in ("human", "check"):
+            why = step.why or step.answer or "see the step's record"
+            due = end + timedelta(days=URGENT_DAYS if step.changes else USUAL_DAYS)
+            yield _item(title.format(step=step), step.owner or fallback, why, due)
 
 
 def _of_leftovers(record: Record, verdict: Verdict, end: datetime) -> Iterator[ActionItem]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import median
 
 from pydantic import JsonValue
@@ -13,14 +14,30 @@ from drill.journal.events import AnyEvent, BudgetMeasured, Preflight, RunFinishe
 from drill.plan.model import Finding, Plan, PlannedInjection
 from drill.report import model as m
 from drill.report.actions import action_items
+from drill.report.people import OPEN_PARTS
 from drill.report.series import impacts, notices, series, spans
 from drill.report.timeline import timeline
 from drill.report.words import headline, windows_line
+from drill.runbook.records import Step
 from drill.verify.model import JudgedAlert, JudgedInjection, Verdict
 from drill.verify.record import Record
 
 
-def build(plan: Plan, events: Sequence[AnyEvent], verdict: Verdict) -> m.Report:
+@dataclass(frozen=True)
+class Beside:
+    """What lies beside a run's journal: runbook steps, the people's parts by title, and the later runs that close
+    action items (by title).
+    """
+
+    steps: Sequence[Step] = ()
+    people: Mapping[str, str] = field(default_factory=dict)
+    closed: Mapping[str, str] = field(default_factory=dict)
+
+
+NOTHING = Beside()
+
+
+def build(plan: Plan, events: Sequence[AnyEvent], verdict: Verdict, beside: Beside = NOTHING) -> m.Report:
     """Build the report of a run. Pure; raises nothing for any journal, however damaged."""
     record = Record(plan, tuple(events))
     started, finished = record.last(RunStarted), record.last(RunFinished)
@@ -58,12 +75,39 @@ def build(plan: Plan, events: Sequence[AnyEvent], verdict: Verdict) -> m.Report:
         budget=_main_budget(plan, budgets),
         budgets=budgets,
         impacts=impacts(record),
-        timeline=timeline(record, verdict),
-        action_items=action_items(record, verdict),
+        timeline=timeline(record, verdict, beside.steps),
+        action_items=action_items(record, verdict, beside.steps, beside.closed),
         findings=_findings(record),
         series=series(record),
         spans=spans(record),
         notifications=notices(record),
+        steps=tuple(_step(step, record.skew) for step in beside.steps),
+        people=_people(beside.people),
+    )
+
+
+def _step(step: Step, skew: float) -> m.RunbookStep:
+    return m.RunbookStep(
+        runbook=step.runbook,
+        name=step.name,
+        kind=step.tag,
+        outcome=step.outcome,
+        at=rfc3339(step.began + skew),
+        took_s=round(max(0.0, step.ended - step.began), 3),
+        command=step.command,
+        answer=step.answer,
+        why=step.why,
+        by=step.by,
+        role=step.role,
+    )
+
+
+def _people(written: Mapping[str, str]) -> tuple[m.PeoplePart, ...]:
+    questions = dict(OPEN_PARTS)
+    titles = dict.fromkeys([*questions, *written])
+    return tuple(
+        m.PeoplePart(title=title, question=questions.get(title, ""), text=written.get(title, ""))
+        for title in titles
     )
 
 

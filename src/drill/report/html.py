@@ -25,20 +25,13 @@ RESULTS = {
     "unknown": "The hypothesis is neither confirmed nor refuted.",
     "aborted": "The hypothesis was not tested to the end.",
 }
-OPEN_PARTS = (
-    ("What surprised us", "What did nobody expect, in the system, in the alerts, among the people?"),
-    ("What went well", "What helped, and should be kept?"),
-    ("Decisions", "Who decided what, when, knowing what at that time?"),
-    ("Lessons", "What do we do differently from now on?"),
-)
-"""Only people can write these parts of a postmortem."""
 
 
 def to_html(report: Report) -> str:
     """Render the page."""
     charts = Markup(chart(report, WIDE) + chart(report, NARROW))  # nosec B704  # drill.report.svg escapes all of it
     return _template().render(
-        r=report, charts=charts, tone=TONES[report.verdict], result=RESULTS[report.verdict], open_parts=OPEN_PARTS,
+        r=report, charts=charts, tone=TONES[report.verdict], result=RESULTS[report.verdict],
         first=report.alerts[0] if report.alerts else None,
         budget_of={budget.slo: budget for budget in report.budgets},
     )  # fmt: skip

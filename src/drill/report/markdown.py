@@ -8,7 +8,7 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from drill.report.html import FILTERS, OPEN_PARTS, RESULTS, safe_link
+from drill.report.html import FILTERS, RESULTS, safe_link
 from drill.report.model import Report
 
 SPECIAL = re.compile(r"([\\`*_\[\]|~#])")
@@ -16,7 +16,7 @@ SPECIAL = re.compile(r"([\\`*_\[\]|~#])")
 
 def to_markdown(report: Report) -> str:
     """Render the report as GitHub-flavoured Markdown."""
-    text = _template().render(r=report, result=RESULTS[report.verdict], open_parts=OPEN_PARTS)
+    text = _template().render(r=report, result=RESULTS[report.verdict])
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
@@ -26,7 +26,7 @@ def _template() -> Template:
         loader=PackageLoader("drill.report"), autoescape=False, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, finalize=escape,
     )  # fmt: skip
-    environment.filters |= {**FILTERS, "code": code, "link": link, "raw": Markup}
+    environment.filters |= {**FILTERS, "code": code, "link": link, "quoted": quoted, "raw": Markup}
     return environment.get_template("report.md.j2")
 
 
@@ -37,6 +37,12 @@ def escape(value: object) -> str:
     text = " ".join(str(value).split())
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return SPECIAL.sub(r"\\\1", text)
+
+
+def quoted(text: str) -> Markup:
+    """What people wrote, as they wrote it, in a quotation: nothing in it can become a part of the report."""
+    lines = text.replace("&", "&amp;").replace("<", "&lt;").splitlines()
+    return Markup("\n".join(f"> {line}".rstrip() for line in lines))  # nosec B704  # Markdown, HTML is escaped
 
 
 def code(value: object) -> Markup:

@@ -151,7 +151,7 @@ class TimelineRow(Part):
 
     at: Time
     offset_s: float | None
-    source: Literal["drill", "target", "prometheus", "alertmanager", "receiver"]
+    source: Literal["drill", "target", "prometheus", "alertmanager", "receiver", "people"]
     kind: str
     text: str
     query: str = ""
@@ -165,6 +165,37 @@ class ActionItem(Part):
     owner: str
     due: Date
     why: str
+    closed_by: str = ""
+    """The later green run of the same drill that no longer asks for it; empty: open."""
+
+
+class RunbookStep(Part):
+    """One step of a runbook that was taken during the run, and what became of it.
+
+    ``outcome`` is proven (evidence shows it), done-unproven, failed, skipped, contradicted (done, and the evidence
+    says otherwise) or unavailable. ``kind`` is the cell's tag, ``human`` for a check box, ``check`` for a look at
+    the users.
+    """
+
+    runbook: str
+    name: str
+    kind: str
+    outcome: str
+    at: Time
+    took_s: float
+    command: str = ""
+    answer: str = ""
+    why: str = ""
+    by: str = ""
+    role: str = ""
+
+
+class PeoplePart(Part):
+    """A part that only people can write; ``text`` is theirs, empty while nobody wrote it."""
+
+    title: str
+    question: str = ""
+    text: str = ""
 
 
 class PreflightFinding(Part):
@@ -253,6 +284,8 @@ class Report(BaseModel):
     series: tuple[Series, ...]
     spans: tuple[Span, ...]
     notifications: tuple[Notice, ...]
+    steps: tuple[RunbookStep, ...] = ()
+    people: tuple[PeoplePart, ...] = ()
 
     def to_json(self) -> str:
         """Render as ``report.json``: two spaces of indent, a newline at the end."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 from urllib.parse import quote, urlsplit
 
@@ -10,12 +10,13 @@ from drill.core.clock import rfc3339
 from drill.journal import events as e
 from drill.report.model import TimelineRow
 from drill.report.words import seconds, short_name
+from drill.runbook.records import Step
 from drill.verify.injections import DEEDS
 from drill.verify.model import JudgedAlert, Verdict
 from drill.verify.record import Record
 from drill.verify.spans import SeenSpan
 
-Who = Literal["drill", "target", "prometheus", "alertmanager", "receiver"]
+Who = Literal["drill", "target", "prometheus", "alertmanager", "receiver", "people"]
 Row = tuple[float, Who, str, str, str]
 """Server time, who, kind, text, query."""
 
@@ -30,9 +31,11 @@ PHASES = {
 }
 
 
-def timeline(record: Record, verdict: Verdict) -> tuple[TimelineRow, ...]:
-    """All rows in order of server time."""
-    rows = sorted([*_drill_rows(record), *_alert_rows(record), *_alertmanager_rows(verdict), *_notes(record)])
+def timeline(record: Record, verdict: Verdict, steps: Sequence[Step] = ()) -> tuple[TimelineRow, ...]:
+    """All rows in order of server time; *steps* are what people did by the runbook."""
+    seen = [*_drill_rows(record), *_alert_rows(record), *_alertmanager_rows(verdict), *_notes(record)]
+    rows = sorted([*seen, *_step_rows(record, steps)])
+    users = _users_query(record)
     base = _link_base(record)
     return tuple(
         TimelineRow(
@@ -41,11 +44,31 @@ def timeline(record: Record, verdict: Verdict) -> tuple[TimelineRow, ...]:
             source=who,
             kind=kind,
             text=text,
-            query=query,
-            link=_link(base, query, at),
+            query=query or users,
+            link=_link(base, query or users, at),
         )
         for at, who, kind, text, query in rows
     )
+
+
+def _users_query(record: Record) -> str:
+    """What to look at for a row that has no question of its own: how fast the budget burned just then."""
+    match = record.plan.expected[0].match if record.plan.expected else {}
+    paid = (impact.sloth_id for impact in record.plan.impacts)
+    slo = match.get("sloth_id") or match.get("slo") or next(paid, "")
+    return f'slo:current_burn_rate:ratio{{sloth_id="{slo}"}}' if slo else ""
+
+
+def _step_rows(record: Record, steps: Sequence[Step]) -> Iterator[Row]:
+    for step in steps:
+        who = f"{step.by}: " if step.by else ""
+        what = step.name if step.tag != "check" else "users well again"
+        why = f" ({step.why})" if step.why and step.outcome != "skipped" else ""
+        at = step.ended if step.tag == "check" else step.began
+        query = step.command if step.tag in ("check", "diagnose") and "kubectl" not in step.command else ""
+        if step.outcome != "skipped":
+            text = f"{who}{step.runbook}, {what}: {step.outcome}{why}"
+            yield at + record.skew, "people", f"step-{step.tag}", text, query
 
 
 def _drill_rows(record: Record) -> Iterator[Row]:
@@ -138,7 +161,12 @@ def _alert_rows(record: Record) -> Iterator[Row]:
 
 
 def _query(span: SeenSpan) -> str:
-    inside = ", ".join(f'{name}="{value}"' for name, value in sorted(span.labels.items()))
+    return _alerts_query(span.labels)
+
+
+def _alerts_query(labels: Mapping[str, str]) -> str:
+    escaped = {name: value.replace("\\", "\\\\").replace('"', '\\"') for name, value in labels.items()}
+    inside = ", ".join(f'{name}="{value}"' for name, value in sorted(escaped.items()))
     return f"ALERTS{{{inside}}}"
 
 
@@ -148,7 +176,7 @@ def _alertmanager_rows(verdict: Verdict) -> Iterator[Row]:
         if alert.in_alertmanager_at is not None:
             to = f", for {', '.join(alert.receivers)}" if alert.receivers else ""
             text = f"{short_name(alert.labels)} is in Alertmanager{to}"
-            yield alert.in_alertmanager_at, "alertmanager", "in-alertmanager", text, ""
+            yield alert.in_alertmanager_at, "alertmanager", "in-alertmanager", text, _alerts_query(alert.labels)
 
 
 def _notes(record: Record) -> Iterator[Row]:
@@ -159,7 +187,7 @@ def _notes(record: Record) -> Iterator[Row]:
                 "receiver",
                 "notification",
                 f"{note.receiver} got {note.status}: {short_name(note.labels)}",
-                "",
+                _alerts_query(note.labels),
             )
 
 

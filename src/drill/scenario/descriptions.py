@@ -86,6 +86,11 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "hints": "hints for trainees, in order",
         "answer": "what is broken, for grading a suspected cause",
         "injects": "messages a facilitator gives during the drill",
+        "mitigation": "cells of the runbook that win against this, in order; `drill runbook prove` plays them",
+    },
+    "Play": {
+        "cell": "name of the runbook's cell",
+        "with": "values for its variables that the diagnosis would have named, like {DEPENDENCY: payment}",
     },
     "Phases": {
         "detect": "until the first expected alert fires",

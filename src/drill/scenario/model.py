@@ -181,6 +181,13 @@ class Inject(Part):
     expect: dict[str, Any] = Field(default_factory=dict)
 
 
+class Play(Part):
+    """One cell of the scenario's runbook that helps against it, with values for its variables."""
+
+    cell: str = Field(min_length=1)
+    with_: dict[str, str] = Field(default_factory=dict, alias="with")
+
+
 class People(Part):
     """The human part."""
 
@@ -189,6 +196,8 @@ class People(Part):
     hints: tuple[Hint, ...] = ()
     answer: Answer = Answer()
     injects: tuple[Inject, ...] = ()
+    mitigation: tuple[Play, ...] = ()
+    """What wins, in order: `drill runbook prove` plays it."""
 
 
 class Phases(Part):

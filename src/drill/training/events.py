@@ -36,7 +36,6 @@ class PageTold(TrainingEvent):
 
     kind: Literal["page-told"] = "page-told"
     labels: dict[str, str]
-    annotations: dict[str, str] = {}
 
 
 class Acknowledged(TrainingEvent):

@@ -15,7 +15,7 @@ from drill.core.observations import AlertSpan
 from drill.journal import events as e
 from drill.training import events as t
 from drill.training.grading import Grade
-from drill.training.page import Annotations, page_of
+from drill.training.page import page_of
 from drill.training.script import Condition, Script
 from drill.training.views import (
     HintGiven,
@@ -49,7 +49,6 @@ class State:
     script: Script
     started_at: float = 0.0
     skew_s: float = 0.0
-    annotations: Annotations = ()
     pages: tuple[PageText, ...] = ()
     spans: Mapping[str, tuple[AlertSpan, ...]] = field(default_factory=dict)
     """Alert states by run."""
@@ -160,8 +159,7 @@ def see_run(state: State, event: e.AnyEvent, run: str = "") -> State:
     """Take in a line of a run's journal; *run* is empty for the session's own, else an escalation's folder."""
     match event:
         case e.Preflight() if not run:
-            rules = tuple((rule.name, rule.labels, rule.annotations) for rule in event.rules)
-            return state.with_(skew_s=event.clock_skew_s, annotations=rules)
+            return state.with_(skew_s=event.clock_skew_s)
         case e.PhaseEntered() if not run:
             return state.with_(run_phase=event.phase)
         case e.UndoRecorded():
@@ -254,7 +252,7 @@ def alert_words(labels: Mapping[str, str]) -> str:
 
 def _notified(state: State, event: e.NotificationsSeen) -> State:
     for notification in sorted(event.notifications, key=lambda one: one.at):
-        page = page_of(notification, state.annotations)
+        page = page_of(notification, state.script.rules)
         state = state.with_(pages=(*state.pages, page))
         if page.channel != "log":
             where = {"pagerduty": "PagerDuty", "slack": "Slack"}[page.channel]
@@ -367,7 +365,7 @@ def _told(state: State, event: t.PageTold) -> State:
     from drill.core.observations import Notification
 
     notification = Notification(at=event.at, receiver="pagerduty", status="firing", labels=event.labels)
-    page = page_of(notification, ((event.labels.get("alertname", ""), event.labels, event.annotations),))
+    page = page_of(notification, state.script.rules)
     state = state.with_(pages=(*state.pages, page), ever_unhealthy=True)
     return _line(state, event.at, "system", f"{alert_words(event.labels)} arrives in PagerDuty (told)")
 

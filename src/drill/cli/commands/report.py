@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   drill report last
+  drill report last --edit
   drill report 20261123T214228Z-latency-spike --format json
   xdg-open "$(drill report last --format html-path)\""""
 
@@ -23,18 +24,27 @@ Examples:
 @click.argument("run", default="last", shell_complete=complete_runs)
 @out_option
 @format_option("text", "json", "html-path")
-def command(run: str, out: Path, format_: str) -> int:
+@click.option("--edit", is_flag=True, help="Open $EDITOR on the parts only people can write, then render again.")
+def command(run: str, out: Path, format_: str, edit: bool) -> int:
     """Show the report of RUN: a directory, its name or the start of it, or 'last' (the default).
 
     Verdict and report are computed again from plan.json and journal.jsonl, and all report files are written
-    anew. Exits with the run's exit code.
+    anew. What people wrote (--edit) lies in people.md beside them and is kept. An action item is closed by a later
+    run of the same drill that passes and no longer asks for it. Exits with the run's exit code; with --edit with 0.
     """
     from drill.cli.console import Console
     from drill.cli.past import find_run
 
     run_dir = find_run(run, out)
+    if edit:
+        _edit(run_dir)
     report = rebuilt(run_dir)
     console = Console(machine=format_ != "text")
+    if edit:
+        written = sum(bool(part.text) for part in report.people)
+        console.say(f"{written} of {len(report.people)} parts are written; they lie in {run_dir / 'people.md'}")
+        console.say(f"report: {run_dir / 'report.html'}")
+        return 0
     if format_ == "json":
         console.data(report.to_json().rstrip("\n"))
     elif format_ == "html-path":
@@ -42,6 +52,23 @@ def command(run: str, out: Path, format_: str) -> int:
     else:
         console.markdown((run_dir / "report.md").read_text())
     return report.exit_code
+
+
+def _edit(run_dir: Path) -> None:
+    """Let the person write their parts. Raises UsageError when there is no editor, or nothing was saved."""
+    from drill.core.errors import UsageError
+    from drill.report.people import FILE, read_people, template
+    from drill.report.write import write_whole
+
+    path = run_dir / FILE
+    try:
+        if not path.exists():
+            write_whole(path, template(run_dir.name, read_people(run_dir)))
+        click.edit(filename=str(path))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror or error}") from None
+    except click.ClickException as error:
+        raise UsageError(f"the editor failed: {error.format_message()}", hint="set EDITOR to yours") from None
 
 
 def rebuilt(run_dir: Path) -> Report:
@@ -61,7 +88,16 @@ def rebuilt(run_dir: Path) -> Report:
             f"{run_dir} cannot be read as a run: {_first_line(error)}",
             hint="plan.json and journal.jsonl of the same version of drill are needed",
         ) from None
-    return write_all(run_dir, plan, journal.events)
+    write_all(run_dir, plan, journal.events)  # the index reads the report as it is without later runs
+    return write_all(run_dir, plan, journal.events, _closed(run_dir))
+
+
+def _closed(run_dir: Path) -> dict[str, str]:
+    from drill.history.index import Index
+    from drill.history.policy import closing_runs
+
+    with Index(run_dir.parent) as index:
+        return closing_runs(index.runs(), run_dir.name)
 
 
 def _first_line(error: Exception) -> str:

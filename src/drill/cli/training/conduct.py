@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from drill.cli import wiring
 from drill.cli.folders import new_folder
 from drill.cli.settings import RunSettings
+from drill.cli.training.books import rule_texts
 from drill.cli.training.lookout import Lookout
 from drill.cli.training.record import EVENTS, Recorder
 from drill.core.errors import DrillError
@@ -86,6 +87,7 @@ class Conductor:
             nonce=secrets.token_hex(16),
             limit_s=self.wish.limit_s,
             solo=self.wish.solo,
+            rules=rule_texts(self.compiled.path.rules_text),
             services=tuple(ServiceCalls(name=one.name, calls=one.calls) for one in facts.services),
             lesson=self.wish.lesson,
             brief=self.wish.brief,

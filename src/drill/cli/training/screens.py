@@ -108,6 +108,16 @@ def where_line(view: TraineeView) -> str:
     return text
 
 
+def bar(view: TraineeView) -> str:
+    """The same in less room, for a line that is always there."""
+    words = {"paged": "PAGED", "acknowledged": "yours", "mitigated": "users are well", "quiet": "all quiet"}
+    text = words.get(view.phase, view.phase)
+    if view.clock.paused:
+        return f"{text} · CLOCK PAUSED"
+    left = max(0.0, view.clock.deadline - view.clock.now)
+    return f"{text} · {minutes(left)} left" if view.clock.deadline else text
+
+
 def minutes(seconds: float) -> str:
     """``4:07``."""
     whole, rest = divmod(int(seconds), 60)
@@ -115,10 +125,11 @@ def minutes(seconds: float) -> str:
 
 
 def _alert_table(alerts: Sequence[AlertLine]) -> Iterable[Line]:
-    if not alerts:
-        yield "  no alert", "dim"
+    loud = [alert for alert in alerts if alert.severity != "log"]
+    if not loud:
+        yield "  no page, no ticket", "dim"
         return
-    for alert in alerts[:6]:
+    for alert in loud[:6]:
         yield (
             f"  {alert.state:<8} {alert.severity:<6} {alert.name:<34} since {clock(alert.since)}",
             LOUD[alert.state],

@@ -12,13 +12,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-import yaml
-
 from drill.cli import wiring
 from drill.cli.console import Console
 from drill.cli.folders import new_folder
 from drill.cli.settings import RunSettings
-from drill.cli.training.books import runbooks
+from drill.cli.training.books import rule_texts, runbooks
 from drill.cli.training.record import EVENTS, Recorder, write_debrief
 from drill.cli.training.screens import rule, wrapped
 from drill.cli.training.trainee import Trainee
@@ -27,7 +25,6 @@ from drill.plan.model import ExpectedAlert
 from drill.target.sandbox import planned_facts
 from drill.training import events as t
 from drill.training.live import LiveStage
-from drill.training.page import Annotations, annotations_of
 from drill.training.script import Script, ServiceCalls, Setting, script_of
 from drill.training.session import Order, Stop, Tick, Told
 
@@ -147,6 +144,7 @@ def _script(compiled: wiring.CompiledPlan, session: str, limit_s: float) -> Scri
         nonce=secrets.token_hex(16),
         limit_s=limit_s,
         mode="tabletop",
+        rules=rule_texts(compiled.path.rules_text),
         services=tuple(ServiceCalls(name=one.name, calls=one.calls) for one in services),
     )
     return script_of(scenario, compiled.plan, setting)
@@ -154,28 +152,17 @@ def _script(compiled: wiring.CompiledPlan, session: str, limit_s: float) -> Scri
 
 def _pages(compiled: wiring.CompiledPlan) -> list[tuple[float, t.PageTold]]:
     """The pages the scenario expects, at the times its plan predicts."""
-    rules = _annotations(compiled.path.rules_text)
-    pages = [_page(alert, rules) for alert in compiled.plan.expected]
+    pages = [_page(alert) for alert in compiled.plan.expected]
     return sorted(pages, key=lambda one: one[0])
 
 
-def _page(alert: ExpectedAlert, rules: Annotations) -> tuple[float, t.PageTold]:
+def _page(alert: ExpectedAlert) -> tuple[float, t.PageTold]:
     predicted = alert.predicted
     labels = dict(predicted.labels) if predicted else dict(alert.match)
     due_s = LATE_PAGE_S
     if predicted is not None and (delivered := predicted.delivered_s or predicted.firing_s):
         due_s = predicted.starts_at_s + delivered[1]
-    return due_s, t.PageTold(labels=labels, annotations=dict(annotations_of(labels, rules)))
-
-
-def _annotations(rules_text: str) -> Annotations:
-    groups = yaml.safe_load(rules_text).get("groups", [])
-    return [
-        (rule["alert"], rule.get("labels", {}), rule.get("annotations", {}))
-        for group in groups
-        for rule in group.get("rules", [])
-        if "alert" in rule
-    ]
+    return due_s, t.PageTold(labels=labels)
 
 
 def _welcome(speed: float, limit_s: float) -> list[tuple[str, str]]:

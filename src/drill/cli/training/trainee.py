@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from drill.cli.training.prompt import Ended, Prompt
-from drill.cli.training.screens import Line, message_lines, page_lines, status_lines, where_line, wrapped
+from drill.cli.training.screens import Line, bar, message_lines, page_lines, status_lines, wrapped
 from drill.training import commands as c
 from drill.training.stage import Stage
 from drill.training.views import SessionClock, TraineeView
@@ -129,12 +129,12 @@ class Trainee:
         lines: list[Line] = [("  The services are up and have users. You are on call; a page will come.", "")]
         lines += [(f"    {link.name:<14} {link.url}", "") for link in view.links]
         if self._dashboard:
-            lines.append((f"    {'Dashboard':<14} {self._dashboard}", ""))
+            lines += [("    Dashboard, in a browser:", ""), (self._dashboard, "")]
         return [*lines, ("  Meanwhile look around: status, shell, help.", "")]
 
     def _below(self) -> str:
         words = "ack status runbook shell suspect hint done help" if self._open_shell else "next suspect done help"
-        return f" {where_line(self._stage.trainee_view())}    {words}"
+        return f" {bar(self._stage.trainee_view())} | {words}"
 
     # ---- what goes out ----
 

@@ -16,8 +16,8 @@ STEP_S = 0.1
 class Mitigations:
     """Mitigations of one sandbox. All raise ActionFailed with the sandbox's words.
 
-    Those that make new pods return at once, as `kubectl` does; ``settled`` and ``until_settled`` tell when the last of
-    them serves. ``replace`` returns when the new pod serves.
+    Those that make new pods return at once, as `kubectl` does; ``settled`` and ``until_settled`` tell when the last
+    of them serves. ``replace`` returns when the new pod serves.
     """
 
     def __init__(self, do: Do) -> None:
@@ -28,7 +28,7 @@ class Mitigations:
         return self._do({"do": "workloads"}, REPLACE_S)
 
     def scale(self, service: str, replicas: int) -> None:
-        """Want *replicas* (3 to 7) in service; new ones get a network, an address and a cgroup of their own."""
+        """Want *replicas* (3 to 7) in service; a new one has a network and a cgroup of its own."""
         self._do({"do": "scale", "service": service, "replicas": replicas}, REPLACE_S)
 
     def restart(self, service: str) -> None:

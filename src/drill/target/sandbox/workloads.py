@@ -64,7 +64,7 @@ class Workloads:
         return (task is None or task.done()) and self._next_step(service) is None
 
     def label(self, container: Container, app: str) -> None:
-        """Set its label ``app``: with another than its service's it is out of service, and another takes its place."""
+        """Set its label ``app``: with another than its service's it is out of service, and another takes over."""
         container.app = "" if app == container.place.service else app
         self._world.route(container.place, container.in_service)
         self.settle(container.place.service)

@@ -1,0 +1,1 @@
+"""`drill runbook`: runbooks shown, checked, walked through and proven."""
