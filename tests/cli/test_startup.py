@@ -43,7 +43,7 @@ def test_help_and_version_load_click_and_no_command(args: tuple[str, ...]) -> No
 @pytest.mark.parametrize(
     "command",
     ["run", "plan", "list", "runs", "doctor", "predict", "report", "sandbox", "gameday", "schedule", "coverage",
-     "compare", "policy"],
+     "compare", "policy", "train", "tabletop", "facilitate", "debrief"],
 )  # fmt: skip
 def test_the_help_of_a_command_loads_only_that_command(command: str) -> None:
     code, loaded = modules(command, "--help")
@@ -78,7 +78,7 @@ def complete(words: str) -> list[str]:
 
 
 def test_completion_knows_commands_scenarios_and_services_and_loads_nothing_heavy() -> None:
-    assert complete("ru") == ["run", "runs"]
+    assert complete("ru") == ["run", "runbook", "runs"]
     assert "latency-spike" in complete("run lat")
     assert complete("run latency-spike --service che") == ["checkout"]
     assert "prod.yaml" in complete("plan prod.yaml")  # nothing fits: a file, then

@@ -13,9 +13,9 @@ from drill.journal import events as e
 from drill.training import commands as c
 from drill.training import events as t
 from drill.training.build import Around, facilitator_view, trainee_view
+from drill.training.given import EndFaults, Health, Stop, Typed
 from drill.training.live import LiveStage
 from drill.training.script import commitment
-from drill.training.session import EndFaults, Health, Stop, Typed
 from drill.training.views import FacilitatorView, Link, TraineeView
 from training.told import EFFECT, LIMIT_S, PAGED, Talk, broken, firing, gone, paged, script
 

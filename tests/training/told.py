@@ -9,6 +9,9 @@ from drill.core.observations import AlertSpan, Notification
 from drill.journal import events as e
 from drill.training import commands as c
 from drill.training import events as t
+from drill.training.fold import see_run
+from drill.training.fold_people import see
+from drill.training.given import Decision, Given, Health, Order, Tick, Typed
 from drill.training.script import (
     Condition,
     RuleText,
@@ -20,8 +23,8 @@ from drill.training.script import (
     ServiceCalls,
     Targets,
 )
-from drill.training.session import Decision, Given, Health, Order, Tick, Typed, decide
-from drill.training.state import State, initial, see, see_run
+from drill.training.session import decide
+from drill.training.state import State, initial
 
 PAGE = {
     "alertname": "CheckoutLatencyBudgetBurn",

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from drill.core.observations import AlertSpan
 from drill.core.units import parse_duration
+from drill.training.leading import PAUSE_LIMIT_S, paused_s
 from drill.training.phases import phases_of
-from drill.training.session import PAUSE_LIMIT_S, paused_s
 from drill.training.state import State, is_page
 from drill.training.views import (
     AlertLine,

@@ -40,7 +40,7 @@ def _phase(state: State, name: str, at: float, target_s: float | None, note: str
             "at": at,
             "after_s": max(0.0, at - zero) if at and zero else None,
             "target_s": target_s,
-            "note": note,
+            "note": note if at or state.over_at else "",
         }
     )
 

@@ -25,10 +25,11 @@ from drill.scenario.loader import Loaded
 from drill.target.sandbox import planned_facts
 from drill.training import events as t
 from drill.training.commands import FacilitatorNote
+from drill.training.given import AbortRun, Added, AddFaults, EndFaults, Gone, Order, Stop, Tick
 from drill.training.hold import held
+from drill.training.leading import PAUSE_LIMIT_S
 from drill.training.live import LiveStage
 from drill.training.script import Script, ServiceCalls, Setting, healthy_when, script_of
-from drill.training.session import PAUSE_LIMIT_S, AbortRun, Added, AddFaults, EndFaults, Gone, Order, Stop, Tick
 from drill.training.views import Link
 
 FOLDER = "training"

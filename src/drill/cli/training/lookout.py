@@ -15,8 +15,8 @@ from drill.cli.wiring import Running
 from drill.core.errors import DrillError
 from drill.target.sandbox import planned_facts
 from drill.target.sandbox.kubectl.objects import NAMESPACE
+from drill.training.given import Health, Holding, Tick
 from drill.training.live import LiveStage
-from drill.training.session import Health, Holding, Tick
 from drill.training.views import LogLine, ReplicaLine
 
 EVERY_S = 1.0

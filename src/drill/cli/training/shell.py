@@ -20,8 +20,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from drill.cli.training.lookout import watch_commands
+from drill.training.given import Typed
 from drill.training.live import LiveStage
-from drill.training.session import Typed
 
 CHANGING = frozenset(
     {
@@ -34,7 +34,10 @@ CHANGING_ROLLOUTS = frozenset({"pause", "restart", "resume", "undo"})
 CHANGING_IN_POD = frozenset({"rm", "truncate", "kill", "pkill", "mv", "cp", "tee", "dd", "tc", "iptables", "nft"})
 VALUED = frozenset({"-n", "--namespace", "-c", "--container", "-l", "--selector", "-o", "--output", "--context"})
 PR_SET_PDEATHSIG = 1
-WELCOME = "This is a real shell. kubectl speaks to the services in trouble; `exit` brings you back."
+WELCOME = (
+    "A real shell; `exit` brings you back. kubectl speaks to the services in trouble.",
+    "$SERVICE and $NAMESPACE are set as the runbook has them; $POD is yours to set.",
+)
 
 
 def typed(line: str) -> Typed:
@@ -106,6 +109,7 @@ RC = """\
 PATH=$DRILL_FIRST:$PATH
 HISTFILE=
 HISTCONTROL=
+HISTIGNORE=
 PS1='on-call$ '
 __drill_last=$(HISTTIMEFORMAT= builtin history 1)
 __drill_note() {

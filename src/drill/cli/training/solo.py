@@ -12,6 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from drill.cli.console import Console, quiet_libraries
+from drill.cli.live_runs import check_not_aborted
 from drill.cli.state import state_dir
 from drill.cli.training.conduct import Conductor, Wish
 from drill.cli.training.door import opened
@@ -43,6 +44,7 @@ class Held:
 def hold_session(wish: Wish, console: Console, *, my_card: bool = False) -> Held:
     """Hold one session in this terminal. Raises DrillError when it could not begin, or could not be undone."""
     quiet_libraries()
+    check_not_aborted()
     conductor = Conductor(wish)
     console.say()
     for text, style in welcome(wish, conductor):
@@ -89,7 +91,8 @@ def _talk(conductor: Conductor, console: Console, dashboard: str) -> None:
 
 
 def _open(responder: Shell, console: Console) -> None:
-    console.say(f"  {WELCOME}", "dim")
+    for line in WELCOME:
+        console.say(f"  {line}", "dim")
     responder.open()
 
 
@@ -138,6 +141,11 @@ def welcome(wish: Wish, conductor: Conductor) -> list[Line]:
     return lines
 
 
+def wish_target(conductor: Conductor) -> str:
+    """Return where the session was held."""
+    return conductor.wish.settings.target
+
+
 def _debrief(conductor: Conductor, console: Console, *, my_card: bool) -> Held:
     error = conductor.error
     if error is not None and not conductor.stage.state.effect_at:
@@ -148,6 +156,8 @@ def _debrief(conductor: Conductor, console: Console, *, my_card: bool) -> Held:
     console.say(
         f"\n  Kept in {conductor.run_dir}/debrief.md (and .json). `drill debrief last` shows it again.", "dim"
     )
+    if wish_target(conductor) != "sandbox":
+        console.say("  What you changed in the sandbox stays as you left it: it is one that was kept.", "dim")
     if my_card:
         _, own, path = write_card(conductor.run_dir, state_dir() / "cards")
         console.say()

@@ -24,9 +24,9 @@ from drill.core.units import format_duration
 from drill.plan.model import ExpectedAlert
 from drill.target.sandbox import planned_facts
 from drill.training import events as t
+from drill.training.given import Order, Stop, Tick, Told
 from drill.training.live import LiveStage
 from drill.training.script import Script, ServiceCalls, Setting, script_of
-from drill.training.session import Order, Stop, Tick, Told
 
 FOLDER = "tabletop"
 TICK_S = 0.1

@@ -104,7 +104,7 @@ class Trainee:
     def _news(self, view: TraineeView) -> None:
         """Say what is new since the last view."""
         before, self._shown = self._shown, view
-        if before.phase == "preparing" and view.phase == "quiet":
+        if before.phase == "preparing" and view.phase != "preparing":
             self._prompt.say(self._on_call(view))
         for page in view.pages[len(before.pages) :]:
             lines = page_lines(page)
@@ -113,7 +113,7 @@ class Trainee:
                 lines += [("  `ack` takes it, `runbook` says what to do, `help` lists the rest.", "dim")]
             self._prompt.say(lines, bell=first)
         for message in view.messages[len(before.messages) :]:
-            self._prompt.say(message_lines(message), bell=True)
+            self._prompt.say(message_lines(message), bell=True, urgent=message.kind == "notice")
         for hint in view.hints[len(before.hints) :]:
             if not hint.asked:
                 self._prompt.say([(line, "cyan") for line in wrapped(f"Hint {hint.number}: {hint.text}")])
