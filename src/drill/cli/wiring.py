@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from drill.cli.alertpath import AlertPath
 from drill.cli.folders import new_folder
 from drill.cli.kept import kept_sandbox, sandbox_down, sandbox_status, sandbox_up
 from drill.cli.live_runs import abort, check_not_aborted, hear_aborts
 from drill.cli.outcome import recover_command
-from drill.cli.places import Opening, Place, is_sandbox, place_for
+from drill.cli.places import Opening, Place, SandboxPlace, is_sandbox, place_for
 from drill.cli.recovery import recover
 from drill.cli.safety import check_activities, check_allowed, remember_undos
 from drill.cli.settings import RunResult, RunSettings
@@ -60,6 +61,13 @@ class CompiledPlan:
     place: Place
     again: Callable[[], CompiledPlan]
     """Compile it anew, for a place that does not stay as it is."""
+
+    @property
+    def alert_path(self) -> AlertPath:
+        """Rules and routes as texts, for what people do only in a sandbox. Raises UsageError elsewhere."""
+        if not isinstance(self.place, SandboxPlace):
+            raise UsageError(f"this needs a sandbox, and {self.plan.target} is none", hint="--target sandbox")
+        return self.place.path
 
     def close(self) -> None:
         """Let go of the place: it is not going to be run."""

@@ -87,7 +87,7 @@ class Conductor:
             nonce=secrets.token_hex(16),
             limit_s=self.wish.limit_s,
             solo=self.wish.solo,
-            rules=rule_texts(self.compiled.path.rules_text),
+            rules=rule_texts(self.compiled.alert_path.rules_text),
             services=tuple(ServiceCalls(name=one.name, calls=one.calls) for one in facts.services),
             lesson=self.wish.lesson,
             brief=self.wish.brief,

@@ -22,7 +22,6 @@ from drill.cli.training.screens import rule, wrapped
 from drill.cli.training.trainee import Trainee
 from drill.core.units import format_duration
 from drill.plan.model import ExpectedAlert
-from drill.target.sandbox import planned_facts
 from drill.training import events as t
 from drill.training.given import Order, Stop, Tick, Told
 from drill.training.live import LiveStage
@@ -138,13 +137,13 @@ def _nothing(_: Order) -> str:
 def _script(compiled: wiring.CompiledPlan, session: str, limit_s: float) -> Script:
     scenario = compiled.loaded.scenario
     assert scenario is not None
-    services = planned_facts(compiled.spec).services
+    services = compiled.place.facts().services
     setting = Setting(
         session=session,
         nonce=secrets.token_hex(16),
         limit_s=limit_s,
         mode="tabletop",
-        rules=rule_texts(compiled.path.rules_text),
+        rules=rule_texts(compiled.alert_path.rules_text),
         services=tuple(ServiceCalls(name=one.name, calls=one.calls) for one in services),
     )
     return script_of(scenario, compiled.plan, setting)
