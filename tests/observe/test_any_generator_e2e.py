@@ -16,7 +16,8 @@ from e2e.alert_path.servers import generation
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 BY_HAND = Rule(
     alert="ShopBurns",
-    expr=f"({ratio('5s')}) > (14.4 * 0.01) and ({ratio('10s')}) > (14.4 * 0.01)",
+    # with a regular expression whose backslash must survive being read and asked again
+    expr=f"({ratio('5s')}) > (14.4 * 0.01) and ({ratio('10s')}) > (14.4 * 0.01)".replace('"5.."', r'"5\\d{2}"'),
     labels={"severity": "page"},
 )
 OTHER = Rule(alert="ShopGone", expr='up{job="edge"} == 0', labels={"severity": "page"})

@@ -223,7 +223,12 @@ def divisor(expr: Any) -> str:
             expr = expr.rhs
         else:
             break
-    return str(_unguarded(expr.rhs)) if isinstance(expr, ql.BinaryExpr) and str(expr.op) == "/" else ""
+    return written(_unguarded(expr.rhs)) if isinstance(expr, ql.BinaryExpr) and str(expr.op) == "/" else ""
+
+
+def written(expr: Any) -> str:
+    """Return *expr* as PromQL on one line. The parser's ``str`` forgets to escape; its ``prettify`` does not."""
+    return " ".join(line.strip() for line in expr.prettify().splitlines())
 
 
 def _unguarded(expr: Any) -> Any:

@@ -232,7 +232,7 @@ class _Reader:
             chained=any(entry.group != group for entry in used),
             sli="latency" if bucket else "availability" if promql.counts_errors(ratio) else "unknown",
             threshold_s=bucket, period_s=days * DAY_S if days else DEFAULT_PERIOD_S,
-            total=promql.divisor(ratio), ratio=str(min(parts, key=lambda part: part.window_s).ratio),
+            total=promql.divisor(ratio), ratio=promql.written(min(parts, key=lambda part: part.window_s).ratio),
             file=self.groups[group].file, line=rule.line,
         )  # fmt: skip
 
