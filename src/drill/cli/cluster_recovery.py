@@ -25,12 +25,14 @@ def recover_cluster(settings: RunSettings) -> Cleared:
     named = where(settings)
     api = Api(named.access)
     try:
-        return _recover(api, [named.namespace] if settings.namespace else opted_in(api), named.context.helper_image)
+        return _recover(api, settings.namespace, named.context.helper_image)
     finally:
         api.close()
 
 
-def _recover(api: Api, namespaces: Sequence[str], image: str) -> Cleared:
+def _recover(api: Api, namespace: str, image: str) -> Cleared:
+    everything = not namespace
+    namespaces = opted_in(api) if everything else [namespace]
     made: list[NodeAgents] = []
 
     def agents() -> NodeAgents:
@@ -42,7 +44,7 @@ def _recover(api: Api, namespaces: Sequence[str], image: str) -> Cleared:
 
     recovery = Recovery(api, agents)
     try:
-        return recovery.run(namespaces)
+        return recovery.run(namespaces, everything=everything)
     finally:
         _close(made, recovery.cleared)
 
@@ -72,8 +74,7 @@ def abort_cluster(settings: RunSettings, clear: bool, tell: Callable[[str], None
         if before:
             tell(f"waiting for {len(before)} drill(s) to undo and end, at most {ENDS_WITHIN_S:g} s")
         living = _wait(api)
-        namespaces = [settings.namespace] if settings.namespace else opted_in(api)
-        cleared = _recover(api, namespaces, named.context.helper_image)
+        cleared = _recover(api, settings.namespace, named.context.helper_image)
         return AbortResult(
             marker,
             stopped=tuple(sorted(set(before) - set(living))),

@@ -53,14 +53,16 @@ class Recovery:
         self.cleared = Cleared()
         self._holders: dict[str, str] = {}
 
-    def run(self, namespaces: Sequence[str]) -> Cleared:
+    def run(self, namespaces: Sequence[str], *, everything: bool = False) -> Cleared:
         """Undo what dead runs left in *namespaces*, and on the nodes. Raises nothing for what one of them does.
+
+        With *everything* those are all there are, and helper pods that still run are nobody's when no run lives.
 
         First everything is set back, then everything is waited for: one undo may have to wait for another.
         """
         try:
             self._holders = self._living()
-            self._helpers()
+            self._helpers(everything and not self._holders)
         except DrillError as error:
             self.cleared.remaining.append(f"it cannot be seen whether runs are under way: {error}")
             return self.cleared
@@ -122,15 +124,15 @@ class Recovery:
                 leases.release(self._api, f"{path}/{lease.name}", lease.spec.holder_identity)
         return {one.name: one.spec.holder_identity for one, gone in zip(held, dead, strict=True) if not gone}
 
-    def _helpers(self) -> None:
-        """Delete helper pods that nobody needs: all when no run lives, else those that have ended.
+    def _helpers(self, running: bool) -> None:
+        """Delete helper pods that have ended, and with *running* those that have not.
 
         What a helper still holds it takes back when it is told to end.
         """
         path = paths.all_of("Pod", paths.SYSTEM)
         for pod in self._api.list(path, objects.Pod, labels=HELPERS).items:
             ended = pod.status.phase in ("Succeeded", "Failed")
-            if (ended or not self._holders) and not pod.metadata.deletion_timestamp:
+            if (ended or running) and not pod.metadata.deletion_timestamp:
                 self._api.delete(f"{path}/{pod.name}", uid=pod.metadata.uid)
                 self.cleared.removed.append(f"helper pod {pod.name}")
 
