@@ -227,6 +227,7 @@ async def _serve(node: Node | Here) -> int:
             break
         await asyncio.sleep(0.01)
     transport.abort()
+    node.leave()
     return 0
 
 
