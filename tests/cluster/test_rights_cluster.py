@@ -16,6 +16,7 @@ import pytest
 
 from cluster.ground import IMAGE, Ground, helper_image
 from drill.cli.cluster import allowed
+from drill.cli.cluster_recovery import holders
 from drill.core.actions import AwaitReplica, ChangeTemplate, CordonNode, KillReplica, ScaleWorkload, undo_of
 from drill.core.errors import DrillError
 from drill.faults.bad_rollout import NO_IMAGE
@@ -245,6 +246,7 @@ USES: dict[tuple[str, str, str], Use] = {
         ("system", "pods", verb): lambda api, ground, verb=verb: _helper(api, ground, verb)  # type: ignore[misc]
         for verb in ("create", "get", "list", "watch", "delete")
     },
+    ("system", "leases.coordination.k8s.io", "list"): lambda api, ground: holders(api),
     ("system", "pods/exec", "get"): lambda api, ground: _helper(api, ground, "exec"),
     ("monitoring", "services", "list"): _door,
     ("monitoring", "pods", "list"): _door,

@@ -25,12 +25,14 @@ def recover_cluster(settings: RunSettings) -> Cleared:
     named = where(settings)
     api = Api(named.access)
     try:
-        return _recover(api, [named.namespace] if settings.namespace else opted_in(api), named.context.helper_image)
+        return _recover(api, settings.namespace, named.context.helper_image)
     finally:
         api.close()
 
 
-def _recover(api: Api, namespaces: Sequence[str], image: str) -> Cleared:
+def _recover(api: Api, namespace: str, image: str) -> Cleared:
+    everything = not namespace
+    namespaces = opted_in(api) if everything else [namespace]
     made: list[NodeAgents] = []
 
     def agents() -> NodeAgents:
@@ -42,7 +44,7 @@ def _recover(api: Api, namespaces: Sequence[str], image: str) -> Cleared:
 
     recovery = Recovery(api, agents)
     try:
-        return recovery.run(namespaces)
+        return recovery.run(namespaces, everything=everything)
     finally:
         _close(made, recovery.cleared)
 
@@ -68,15 +70,14 @@ def abort_cluster(settings: RunSettings, clear: bool, tell: Callable[[str], None
             stop.clear(api)
             return AbortResult(marker)
         stop.put(api, f"{getpass.getuser()} on {platform.node()}")
-        holders = _holders(api)
-        if holders:
-            tell(f"waiting for {len(holders)} drill(s) to undo and end, at most {ENDS_WITHIN_S:g} s")
+        before = holders(api)
+        if before:
+            tell(f"waiting for {len(before)} drill(s) to undo and end, at most {ENDS_WITHIN_S:g} s")
         living = _wait(api)
-        namespaces = [settings.namespace] if settings.namespace else opted_in(api)
-        cleared = _recover(api, namespaces, named.context.helper_image)
+        cleared = _recover(api, settings.namespace, named.context.helper_image)
         return AbortResult(
             marker,
-            stopped=tuple(sorted(set(holders) - set(living))),
+            stopped=tuple(sorted(set(before) - set(living))),
             removed=tuple(cleared.removed),
             remaining=(*cleared.remaining, *(f"a run that does not end: {one}" for one in living)),
         )
@@ -84,17 +85,19 @@ def abort_cluster(settings: RunSettings, clear: bool, tell: Callable[[str], None
         api.close()
 
 
-def _holders(api: Api) -> dict[str, leases.Lease]:
-    """Return the Leases of drills by who holds them."""
+def holders(api: Api) -> dict[str, leases.Lease]:
+    """Return the Leases of drills by who holds them. Raises ApiFailed."""
     found = api.list(paths.all_of("Lease", paths.SYSTEM), leases.Lease).items
     return {
-        one.spec.holder_identity: one for one in found if one.name.startswith("drill.") and one.spec.holder_identity
+        one.spec.holder_identity: one
+        for one in found
+        if one.name.startswith(leases.PREFIX) and one.spec.holder_identity
     }
 
 
 def _wait(api: Api) -> list[str]:
     """Wait until no drill holds a Lease; return those that still do and are alive."""
     until = time.monotonic() + ENDS_WITHIN_S
-    while (held := _holders(api)) and time.monotonic() < until:
+    while (held := holders(api)) and time.monotonic() < until:
         time.sleep(LOOK_S)
     return [holder for holder, lease in held.items() if not leases.is_dead(api, lease)]

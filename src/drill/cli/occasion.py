@@ -43,6 +43,8 @@ class Asked:
 
     out: Path
     target: str = ""
+    namespace: str = ""
+    as_user: str = ""
     fast_forward: float | None = None
     force: bool = False
     yes: bool = False
@@ -86,7 +88,13 @@ def compile_day(loaded: LoadedDrill, asked: Asked, wires: Wiring) -> Day:
         asked.fast_forward or drill.fast_forward or (DEFAULT_FAST_FORWARD if drill.target == "sandbox" else 1)
     )
     settings = RunSettings(
-        target=drill.target, out=asked.out, fast_forward=fast_forward, force=asked.force, assume_yes=asked.yes
+        target=drill.target,
+        namespace=asked.namespace,
+        as_user=asked.as_user,
+        out=asked.out,
+        fast_forward=fast_forward,
+        force=asked.force,
+        assume_yes=asked.yes,
     )
     steps, jobs, problems = [], {}, list[Problem]()
     for name, call in zip(drill.step_ids(), drill.scenarios, strict=True):
@@ -109,6 +117,8 @@ def compile_day(loaded: LoadedDrill, asked: Asked, wires: Wiring) -> Day:
         )
     if problems:
         raise ProblemsFound(problems)
+    if drill.target != "sandbox":  # a cluster says itself by what its windows are divided
+        fast_forward = max(job.plan.fast_forward for job in jobs.values())
     return Day(
         loaded, drill, tuple(steps), jobs, fast_forward, _cooldown(loaded, drill, jobs, fast_forward), settings
     )

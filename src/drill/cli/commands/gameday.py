@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drill.cli.options import complete_drills, duration, format_option, moment, out_option
+from drill.cli.options import (
+    AS_HELP,
+    complete_drills,
+    complete_targets,
+    duration,
+    format_option,
+    moment,
+    out_option,
+)
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -43,7 +51,15 @@ def _how(function: Any) -> Any:
         click.option(
             "--fast-forward", type=click.FloatRange(1, 3600), metavar="N", help="Divide the windows by N."
         ),
-        click.option("--target", metavar="NAME", help="Where it runs, instead of the file's target."),
+        click.option(
+            "--target",
+            "--context",
+            metavar="NAME",
+            shell_complete=complete_targets,
+            help="Where it runs, instead of the file's target: the sandbox, or a context.",
+        ),
+        click.option("--namespace", metavar="NS", default="", help="The cluster's namespace with the services."),
+        click.option("--as", "as_user", metavar="ACCOUNT", default="", help=AS_HELP),
     ):
         function = option(function)
     return function
@@ -266,6 +282,8 @@ def _asked(out: Path, options: Mapping[str, Any], *, force: bool = False) -> Any
     return Asked(
         out=out,
         target=options["target"] or "",
+        namespace=options["namespace"],
+        as_user=options["as_user"],
         fast_forward=options["fast_forward"],
         force=force,
         yes=options["yes"],

@@ -98,8 +98,8 @@ def _why_not(view: ServiceView, replica: str) -> str:
 # ---- size ------------------------------------------------------------------------------------------------
 
 
-def scale(view: ServiceView, action: ScaleWorkload) -> float:
-    """Set the replica count, if it is what the plan says it was; the way back waits until all serve."""
+def scale(view: ServiceView, action: ScaleWorkload, *, wait: bool = True) -> float:
+    """Set the replica count, if it is what the plan says it was; with *wait* the way back waits until all serve."""
     path = paths.workload(action.workload, view.namespace, "scale")
     now = int(view.api.raw_json("GET", path)["spec"].get("replicas", 0))
     if now not in (action.before, action.to):
@@ -109,7 +109,7 @@ def scale(view: ServiceView, action: ScaleWorkload) -> float:
         )
     if now != action.to:
         view.api.patch(path, {"spec": {"replicas": action.to}})
-    if not action.back:
+    if not action.back or not wait:
         return time.time()
     return _await_rollout(view, action.workload, action.within_s)
 
@@ -141,8 +141,8 @@ def is_settled(workload: objects.Workload) -> bool:
 # ---- template --------------------------------------------------------------------------------------------
 
 
-def change_template(view: ServiceView, action: ChangeTemplate) -> float:
-    """Change the container's field, if it is what the plan says it was; the way back waits for the rollout."""
+def change_template(view: ServiceView, action: ChangeTemplate, *, wait: bool = True) -> float:
+    """Change the container's field, if it is what the plan says it was; with *wait* the way back waits for it."""
     path = paths.workload(action.workload, view.namespace)
     containers = view.api.raw_json("GET", path)["spec"]["template"]["spec"]["containers"]
     index = next((i for i, one in enumerate(containers) if one["name"] == action.container), None)
@@ -156,7 +156,7 @@ def change_template(view: ServiceView, action: ChangeTemplate) -> float:
         )
     if not _same(now, wanted):
         view.api.patch(path, _field_patch(index, action, wanted), JSON_PATCH)
-    if not action.back:
+    if not action.back or not wait:
         return time.time()
     return _await_rollout(view, action.workload, action.within_s)
 
@@ -180,14 +180,14 @@ def _same(now: Any, said: Any) -> bool:
 # ---- nodes -----------------------------------------------------------------------------------------------
 
 
-def cordon(view: ServiceView, action: CordonNode, run_id: str) -> float:
+def cordon(view: ServiceView, action: CordonNode, run_id: str, *, wait: bool = True) -> float:
     """Make the node unschedulable, with ``drain`` evict the service's pods from it; or take that back."""
     node = view.api.get(paths.node(action.node), objects.Node)
     ours = marks.CORDONED_BY in node.metadata.annotations
     if action.back:
         if ours:
             view.api.patch(paths.node(action.node), cordon_patch(False, None))
-        return _await_rollout(view, view.workload, action.within_s) if view.workload else time.time()
+        return _await_rollout(view, view.workload, action.within_s) if view.workload and wait else time.time()
     if node.spec.unschedulable and not ours:
         raise ActionFailed(
             f"node {action.node} is cordoned already, by somebody else",

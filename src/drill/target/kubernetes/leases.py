@@ -21,6 +21,7 @@ from drill.target.kubernetes.failures import ApiFailed, Clash, NotThere
 LASTS_S = 30
 """Longer than an API server takes to restart (15 to 20 s on kind): its restart must not cost a run its lease."""
 RENEW_S = 5.0
+PREFIX = "drill."
 LOOK_S = 0.5
 
 
@@ -40,7 +41,7 @@ class Lease(objects.Thing):
 
 def lease_name(namespace: str, service: str) -> str:
     """Return the name of the Lease of a Service."""
-    return f"drill.{namespace}.{service}"
+    return f"{PREFIX}{namespace}.{service}"
 
 
 @contextmanager

@@ -64,6 +64,10 @@ RULES: tuple[Rule, ...] = (
         "system", "coordination.k8s.io", "leases", ("create", "get", "update", "patch", "delete"), ("lease",),
         "one drill per service at a time",
     ),
+    Rule(
+        "system", "coordination.k8s.io", "leases", ("list",), ("recover", "abort"),
+        "recover and abort: see which drills live",
+    ),
     Rule("system", "", "configmaps", ("get",), ("lease",), "see whether drills were stopped", ("drill-abort",)),
     Rule("system", "", "configmaps", ("create",), ("abort",), "abort: forbid new drills"),
     Rule("system", "", "configmaps", ("delete",), ("abort",), "abort --clear: allow them again", ("drill-abort",)),

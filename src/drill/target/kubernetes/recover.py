@@ -7,6 +7,8 @@ left to it. Says what was found, what was removed, and what is still there with 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from drill.core.actions import (
@@ -22,6 +24,7 @@ from drill.core.errors import DrillError
 from drill.target.kubernetes import acts, discovery, intents, leases, marks, objects, paths
 from drill.target.kubernetes.api import Api
 from drill.target.kubernetes.failures import Forbidden
+from drill.target.kubernetes.pods import HELPERS
 from drill.target.kubernetes.ports import NodeAgents, PodRef
 from drill.target.kubernetes.view import ServiceView
 
@@ -48,31 +51,49 @@ class Recovery:
         """*agents* makes those near the pods; it is called only when something was held in pods."""
         self._api, self._agents = api, agents
         self.cleared = Cleared()
+        self._holders: dict[str, str] = {}
 
-    def run(self, namespaces: Sequence[str]) -> Cleared:
-        """Undo what dead runs left in *namespaces*, and on the nodes. Raises nothing for what one of them does."""
-        for namespace in namespaces:
-            try:
-                world = discovery.look(self._api, namespace)
-            except DrillError as error:
-                self.cleared.remaining.append(f"namespace {namespace} cannot be looked at: {error}")
-                continue
-            for service in world.services:
-                for found in intents.found_on(service):
-                    self._undo(found, world)
+    def run(self, namespaces: Sequence[str], *, everything: bool = False) -> Cleared:
+        """Undo what dead runs left in *namespaces*, and on the nodes. Raises nothing for what one of them does.
+
+        With *everything* those are all there are, and helper pods that still run are nobody's when no run lives.
+
+        First everything is set back, then everything is waited for: one undo may have to wait for another.
+        """
+        try:
+            self._holders = self._living()
+            self._helpers(everything and not self._holders)
+        except DrillError as error:
+            self.cleared.remaining.append(f"it cannot be seen whether runs are under way: {error}")
+            return self.cleared
+        left = [one for namespace in namespaces for one in self._found_in(namespace)]
+        for found, world in left:
+            for undo in reversed(found.intent.undo if found.intent else ()):
+                with suppress(DrillError):  # the second time says what is wrong
+                    self._do(undo, found, world, wait=False)
+        for found, world in left:
+            self._undo(found, world)
         self._uncordon()
         return self.cleared
 
+    def _found_in(self, namespace: str) -> list[tuple[intents.Found, discovery.World]]:
+        """Return what dead runs left in one namespace."""
+        try:
+            world = discovery.look(self._api, namespace)
+        except DrillError as error:
+            self.cleared.remaining.append(f"namespace {namespace} cannot be looked at: {error}")
+            return []
+        every = [(found, world) for service in world.services for found in intents.found_on(service)]
+        return [(found, world) for found, world in every if self._is_dead(found)]
+
+    def _is_dead(self, found: intents.Found) -> bool:
+        holder = self._holders.get(leases.lease_name(found.namespace, found.service), "")
+        if holder:
+            self.cleared.living.append(f"{found.namespace}/{found.service}: a run is under way there: {holder}")
+        return not holder
+
     def _undo(self, found: intents.Found, world: discovery.World) -> None:
         place = f"{found.namespace}/{found.service}"
-        try:
-            holder = self._living(found)
-        except DrillError as error:
-            self.cleared.remaining.append(f"{place}: it cannot be seen whether a run is under way: {error}")
-            return
-        if holder:
-            self.cleared.living.append(f"{place}: a run is under way there: {holder}")
-            return
         kubectl = f"kubectl --context {self._api.context} -n {found.namespace}"
         by_hand = f"{kubectl} annotate service {found.service} {found.key}-"
         if found.intent is None:
@@ -90,41 +111,58 @@ class Recovery:
         except DrillError as error:
             self.cleared.remaining.append(f"{place}: the annotation cannot be removed: {error}; by hand: {by_hand}")
 
-    def _living(self, found: intents.Found) -> str:
-        """Return who holds the lease of the Service, empty when nobody alive does; a dead one's is removed."""
-        path = paths.one("Lease", paths.SYSTEM, leases.lease_name(found.namespace, found.service))
-        lease = leases.read(self._api, path)
-        if lease is None:
-            return ""
-        if not leases.is_dead(self._api, lease):
-            return lease.spec.holder_identity
-        leases.release(self._api, path, lease.spec.holder_identity)
-        return ""
+    def _living(self) -> dict[str, str]:
+        """Return who holds each Lease and lives, by the Lease's name; those of dead holders are removed."""
+        path = paths.all_of("Lease", paths.SYSTEM)
+        held = [one for one in self._api.list(path, leases.Lease).items if one.name.startswith(leases.PREFIX)]
+        with ThreadPoolExecutor(
+            max(1, len(held))
+        ) as pool:  # a dead one is known by its silence, which takes a while
+            dead = list(pool.map(lambda one: leases.is_dead(self._api, one), held))
+        for lease, is_dead in zip(held, dead, strict=True):
+            if is_dead:
+                leases.release(self._api, f"{path}/{lease.name}", lease.spec.holder_identity)
+        return {one.name: one.spec.holder_identity for one, gone in zip(held, dead, strict=True) if not gone}
+
+    def _helpers(self, running: bool) -> None:
+        """Delete helper pods that have ended, and with *running* those that have not.
+
+        What a helper still holds it takes back when it is told to end.
+        """
+        path = paths.all_of("Pod", paths.SYSTEM)
+        for pod in self._api.list(path, objects.Pod, labels=HELPERS).items:
+            ended = pod.status.phase in ("Succeeded", "Failed")
+            if (ended or running) and not pod.metadata.deletion_timestamp:
+                self._api.delete(f"{path}/{pod.name}", uid=pod.metadata.uid)
+                self.cleared.removed.append(f"helper pod {pod.name}")
 
     def _undo_one(self, undo: AnyAction, found: intents.Found, world: discovery.World) -> str:
         """Do one undo; return what is wrong with it, empty when it was done."""
-        assert found.intent is not None, "only what can be read is undone"
         try:
-            said = self._do(undo, found.intent, world, found.service)
+            said = self._do(undo, found, world, wait=True)
         except DrillError as error:
             return f"{describe(undo)}: {error}"
         self.cleared.removed.append(f"{found.namespace}/{found.service}: {said or describe(undo)}")
         return ""
 
-    def _do(self, undo: AnyAction, intended: intents.Intent, world: discovery.World, service: str) -> str:
-        view = view_of(self._api, world, service)
+    def _do(self, undo: AnyAction, found: intents.Found, world: discovery.World, *, wait: bool) -> str:
+        """Set back what *undo* speaks of, with *wait* see it done; return what to say of it, empty: the usual."""
+        assert found.intent is not None, "only what can be read is undone"
+        view = view_of(self._api, world, found.service)
         match undo:
             case ReleaseFault():
-                return self._release(undo, intended.pods.get(undo.replica), world)
+                return self._release(undo, found.intent.pods.get(undo.replica), world)
             case AwaitReplica():
+                if not wait:
+                    return ""
                 acts.await_all(view, undo.within_s)
                 return f"every pod serves again (after {undo.injection} at {undo.replica})"
             case ScaleWorkload():
-                acts.scale(view, undo)
+                acts.scale(view, undo, wait=wait)
             case CordonNode():
-                acts.cordon(view, undo, intended.run)
+                acts.cordon(view, undo, found.intent.run, wait=wait)
             case ChangeTemplate():
-                acts.change_template(view, undo)
+                acts.change_template(view, undo, wait=wait)
             case _:
                 return f"nothing to do for {undo.do}"
         return ""
@@ -143,7 +181,7 @@ class Recovery:
 
     def _uncordon(self) -> None:
         """Make nodes schedulable that a drill cordoned and no intent speaks of any more."""
-        if self.cleared.living:
+        if self._holders:
             return
         try:
             nodes = self._api.list(paths.NODES, objects.Node).items

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from drill.core.errors import UsageError
 from drill.target.kubernetes import paths
 from drill.target.kubernetes.access import Access
+from drill.target.kubernetes.failures import NotThere
 
 if TYPE_CHECKING:
     from kubernetes.client.configuration import Configuration
@@ -46,7 +47,13 @@ def become(configuration: Configuration, access: Access, pace: Pace) -> None:
             "kind": "TokenRequest",
             "spec": {"expirationSeconds": LIFE_S},
         }
-        answer = json.loads(own.raw("POST", path, body))
+        try:
+            answer = json.loads(own.raw("POST", path, body))
+        except NotThere as error:
+            raise UsageError(
+                f"{access.context} has no ServiceAccount {namespace}/{name}",
+                hint=f"`drill k8s install --context {access.context}` makes the one that drills run as",
+            ) from error
         config.api_key = {"authorization": f"Bearer {answer['status']['token']}"}
         renew_at = time.monotonic() + LIFE_S / 2
 
