@@ -3,8 +3,8 @@
 An ephemeral container with NET_ADMIN is put into each pod concerned, and the same conductor runs in it. What that
 cannot do it says: an ephemeral container cannot be removed or started again (it ends, and stands in the pod's spec
 until the pod goes), it has cgroups and processes of its own (no CPU, memory, disk faults, no signals) and yet
-counts against the pod's memory limit, nothing can be tried before in a namespace that serves (no netem, no htb), and
-PodSecurity ``baseline`` forbids it.
+counts against the pod's memory limit, nothing can be tried before in a namespace that serves (no netem, no htb),
+and PodSecurity ``baseline`` forbids it.
 """
 
 from __future__ import annotations
