@@ -32,6 +32,7 @@ from drill.agent.node.spot import Here, Node, PodPlace, Spot
 PROTOCOL = 1
 SILENCE_S = 6.0
 """A runner that says nothing for this long has died, or the way to it has."""
+SECOND_LOOK_S = 0.5
 DIE_S = 10.0
 Message = dict[str, Any]
 PROBE_S = 20.0
