@@ -76,10 +76,13 @@ class Conductor:
         try:
             while True:
                 line = asyncio.create_task(lines.readline())
-                done, _ = await asyncio.wait({line, ending}, timeout=SILENCE_S, return_when=asyncio.FIRST_COMPLETED)
-                if line not in done:
+                await asyncio.wait({line, ending}, timeout=SILENCE_S, return_when=asyncio.FIRST_COMPLETED)
+                if not line.done() and not ending.done():
+                    # Was the runner silent, or this process without a CPU? What it was sent is here by now.
+                    await asyncio.wait({line, ending}, timeout=SECOND_LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+                if not line.done():
                     line.cancel()
-                    return "told to end" if ending in done else "silence"
+                    return "told to end" if ending.done() else "silence"
                 if not (said := line.result()):
                     return "end of stdin"
                 self._holdings.renew()
