@@ -28,7 +28,10 @@ def _parser() -> argparse.ArgumentParser:
     clear.add_argument("--id", default="", help="only the fault of this injection")
     clear.add_argument("--kind", default="", help="and only what a fault of this kind (of its spec) can leave")
     clear.add_argument("--oom-score", default="", help="the oom_score_adj the replica's processes should have")
-    commands.add_parser("serve", help="answer one runner about all pods of this node, on stdin and stdout")
+    serve = commands.add_parser("serve", help="answer one runner about all pods of this node, on stdin and stdout")
+    serve.add_argument(
+        "--node-pid", type=int, default=1, metavar="PID", help="a process of the node itself; 0: only this pod"
+    )
     stay = commands.add_parser("stay", help="be the first process of a helper pod")
     stay.add_argument("--idle", type=_seconds, required=True, metavar="S")
     stay.add_argument("--deadline", type=_seconds, required=True, metavar="S")
@@ -121,10 +124,10 @@ def _clear(options: argparse.Namespace) -> int:
     return LEFT if remains else 0
 
 
-def _serve(_: argparse.Namespace) -> int:
+def _serve(options: argparse.Namespace) -> int:
     from drill.agent.node.conductor import serve
 
-    return serve()
+    return serve(options.node_pid)
 
 
 def _stay(options: argparse.Namespace) -> int:

@@ -24,6 +24,7 @@ PATIENCE_S = 40.0
 """How long ``apply`` and ``revert`` may take: a few commands at their own time limit of 10 s."""
 SETTLE_S = 0.05
 """A command the agent had started may finish after its death; the undo is done once more after this."""
+SHELTER_S = 5.0
 BEAT, REVERTING, BYE = b"b", b"r", b"q"
 
 
@@ -37,12 +38,16 @@ class Guard:
     def _start(self) -> None:
         agent = os.pidfd_open(os.getpid())
         reader, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        settled, settler = os.pipe2(os.O_CLOEXEC)
         self._pid = os.fork()
         if self._pid == 0:
             os.close(self._writer)
-            _guard_main(self._fault, agent, reader)
-        os.close(reader)
-        os.close(agent)
+            _guard_main(self._fault, agent, reader, settler)
+        for descriptor in (reader, agent, settler):
+            os.close(descriptor)
+        if self._fault.shelter():  # no fault before its guard is where it must be
+            select.select([settled], [], [], SHELTER_S)
+        os.close(settled)
 
     def beat(self) -> None:
         """Say that the agent lives."""
@@ -67,10 +72,11 @@ class Guard:
             os.write(self._writer, word)
 
 
-def _guard_main(fault: Held, agent: int, reader: int) -> NoReturn:
+def _guard_main(fault: Held, agent: int, reader: int, settler: int) -> NoReturn:
     try:
         _leave_the_terminal()
         _take_shelter(fault.shelter())
+        os.close(settler)
         verdict = _watch(fault, agent, reader)
         if verdict:
             if verdict == "agent-hung":

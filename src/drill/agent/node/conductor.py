@@ -27,11 +27,12 @@ from drill.agent.node import meters, programs, stay
 from drill.agent.node.containers import read_process
 from drill.agent.node.holding import Holdings
 from drill.agent.node.meters import Meters
-from drill.agent.node.spot import Node, PodPlace, Spot
+from drill.agent.node.spot import Here, Node, PodPlace, Spot
 
 PROTOCOL = 1
 SILENCE_S = 6.0
 """A runner that says nothing for this long has died, or the way to it has."""
+SECOND_LOOK_S = 0.5
 DIE_S = 10.0
 Message = dict[str, Any]
 PROBE_S = 20.0
@@ -40,10 +41,10 @@ PROBE_S = 20.0
 class Conductor:
     """One runner's conversation."""
 
-    def __init__(self, node: Node, send: Callable[[Message], None]) -> None:
+    def __init__(self, node: Node | Here, send: Callable[[Message], None]) -> None:
         self._node, self._send = node, send
-        self._holdings = Holdings(node, send)
-        self._meters = Meters()
+        self._meters = Meters(node)
+        self._holdings = Holdings(node, self._meters, send)
         self._tasks: set[asyncio.Task[None]] = set()
         self.over = asyncio.Event()
         self._requests: Mapping[str, Callable[[Message], Awaitable[Message]]] = {
@@ -75,10 +76,13 @@ class Conductor:
         try:
             while True:
                 line = asyncio.create_task(lines.readline())
-                done, _ = await asyncio.wait({line, ending}, timeout=SILENCE_S, return_when=asyncio.FIRST_COMPLETED)
-                if line not in done:
+                await asyncio.wait({line, ending}, timeout=SILENCE_S, return_when=asyncio.FIRST_COMPLETED)
+                if not line.done() and not ending.done():
+                    # Was the runner silent, or this process without a CPU? What it was sent is here by now.
+                    await asyncio.wait({line, ending}, timeout=SECOND_LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+                if not line.done():
                     line.cancel()
-                    return "told to end" if ending in done else "silence"
+                    return "told to end" if ending.done() else "silence"
                 if not (said := line.result()):
                     return "end of stdin"
                 self._holdings.renew()
@@ -207,7 +211,7 @@ class _Output(asyncio.BaseProtocol):
         self._gone()
 
 
-async def _serve() -> int:
+async def _serve(node: Node | Here) -> int:
     loop = asyncio.get_running_loop()
     lines = await read_stream(os.dup(0))
     conductor: Conductor | None = None
@@ -217,7 +221,7 @@ async def _serve() -> int:
             conductor.over.set()
 
     transport, _ = await loop.connect_write_pipe(lambda: _Output(end), os.fdopen(os.dup(1), "wb", buffering=0))
-    conductor = Conductor(Node(), Voice(transport).send)
+    conductor = Conductor(node, Voice(transport).send)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, end)
     with contextlib.closing(stay.register(loop, end)):
@@ -227,12 +231,13 @@ async def _serve() -> int:
             break
         await asyncio.sleep(0.01)
     transport.abort()
+    node.leave()
     return 0
 
 
-def serve() -> int:
-    """Serve one runner and return the exit status."""
+def serve(first: int) -> int:
+    """Serve one runner on the node whose first process is *first* (0: in this pod alone); the exit status."""
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    code = asyncio.run(_serve())
+    code = asyncio.run(_serve(Node(first) if first else Here()))
     sys.stdout = None  # closed already: nothing to flush
     return code

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from drill.agent.kernel import command_line
 from drill.agent.node import containers
 from drill.agent.node.containers import Container
-from drill.agent.node.spot import Node, PodPlace, Spot
+from drill.agent.node.spot import Here, Node, PodPlace, Spot
 
 LOOK_S = 0.2
 """How often a new container is looked for while the old one is gone."""
@@ -27,8 +27,12 @@ class Followed:
 
     moves = True
 
-    def __init__(self, node: Node, pod: PodPlace, spot: Spot, known: Iterable[str]) -> None:
+    def __init__(
+        self, node: Node | Here, pod: PodPlace, spot: Spot, known: Iterable[str], on_end: Callable[[Spot], None]
+    ) -> None:
+        """*known* are the containers that are there already; *on_end* hears at once that the main process ended."""
         self.spot = spot
+        self._on_end = on_end
         self.pid = 0
         self.changed = asyncio.Event()
         self._node, self._pod = node, pod
@@ -56,7 +60,7 @@ class Followed:
                 self._pidfd = os.pidfd_open(spot.pid)
                 self.pid = spot.pid
                 asyncio.get_running_loop().add_reader(self._pidfd, self._ended)
-        if not self.pid:
+        if not self.pid and self._known:
             self._look_out()
         self.note_change()
 
@@ -68,6 +72,7 @@ class Followed:
 
     def _ended(self) -> None:
         self._unwatch()
+        self._on_end(self.spot)
         self.pid = 0
         self.note_change()
         self._look_out()
@@ -90,7 +95,7 @@ class Followed:
         new = [each for each in family if each.id not in self._known and _runs(each)]
         same = [each for each in new if each.main and command_line(each.main.pid) == self._command]
         chosen = same[0] if same else new[0] if len(new) == 1 else None
-        if chosen is None:
+        if chosen is None or isinstance(self._node, Here):
             return None
         self._known.add(chosen.id)
         return self._node.spot(chosen, chosen.main, family)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from drill.agent.clear import agents_at, places_of
@@ -13,7 +13,8 @@ from drill.agent.errors import CannotApply
 from drill.agent.holder import REVERT_S, AgentProcess, Holder, HoldRequest, said_clean
 from drill.agent.node import programs
 from drill.agent.node.following import Followed
-from drill.agent.node.spot import Node, PodPlace, Spot, exempt_addresses
+from drill.agent.node.meters import Meters
+from drill.agent.node.spot import Here, Node, PodPlace, Spot
 
 Event = dict[str, Any]
 Key = tuple[str, str]
@@ -31,8 +32,8 @@ IN_CONTAINER = ("cpu", "memory", "pause", "disk")
 class Holdings:
     """All faults that this conductor holds."""
 
-    def __init__(self, node: Node, tell: Callable[[Event], None]) -> None:
-        self._node = node
+    def __init__(self, node: Node | Here, meters: Meters, tell: Callable[[Event], None]) -> None:
+        self._node, self._meters = node, meters
         self._tell = tell
         self._held: dict[Key, Holder] = {}
         self._runs: set[asyncio.Task[None]] = set()
@@ -54,8 +55,9 @@ class Holdings:
         if key in self._held:
             raise CannotApply(f"{request.injection} already holds a fault at {pod.name}")
         spot = await self.find(pod)
-        spec = prepared(request.spec, spot)
-        victim = Followed(self._node, pod, spot, await asyncio.to_thread(self._neighbours, pod))
+        spec = prepared(request.spec, spot, self._node.exempt(spot))
+        known = [each.id for each in await asyncio.to_thread(self._node.family, pod)]
+        victim = Followed(self._node, pod, spot, known, lambda last: self._meters.note_end(pod, last))
         applied: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
 
         def start() -> AgentProcess:
@@ -95,9 +97,6 @@ class Holdings:
             return event
         await run  # only then is nothing left of what it began
         raise CannotApply(str(event.get("error") or event.get("reason") or "the agent ended without a word"))
-
-    def _neighbours(self, pod: PodPlace) -> list[str]:
-        return [each.id for each in self._node.family(pod)]
 
     async def find(self, pod: PodPlace) -> Spot:
         """Where *pod*'s container is. Raises CannotApply when it is not on this node."""
@@ -161,14 +160,14 @@ class Holdings:
         return [f"{injection} at {pod}" for injection, pod in self._held]
 
 
-def prepared(spec: str, spot: Spot) -> Event:
-    """Return the fault to hold at *spot*: with the node's own addresses exempt. Raises CannotApply, ValueError."""
+def prepared(spec: str, spot: Spot, exempt: Sequence[str]) -> Event:
+    """Return the fault to hold at *spot*, with *exempt* never touched by it. Raises CannotApply, ValueError."""
     fault = json.loads(spec)
     kind = fault.get("kind")
     if kind in NETWORK:
         if not spot.netns:
             raise CannotApply("the pod is in the node's own network namespace (hostNetwork): refused")
-        fault["exempt"] = sorted({*fault.get("exempt", ()), *exempt_addresses(spot)})
+        fault["exempt"] = sorted({*fault.get("exempt", ()), *exempt})
     if kind in IN_CONTAINER and not spot.pid:
         raise CannotApply("the container does not run")
     return dict(fault)

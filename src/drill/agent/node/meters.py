@@ -19,7 +19,7 @@ from drill.agent import cgroups, prober, usage
 from drill.agent.disk import open_inside
 from drill.agent.errors import CannotApply
 from drill.agent.kernel import process_state
-from drill.agent.node.spot import NODE, PodPlace, Spot
+from drill.agent.node.spot import Here, Node, PodPlace, Spot
 from drill.agent.usage import CpuSample
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ PATIENCE = prober.Patience(quick=1.5, request=5.0)
 """A node's CPU may be slow and busy: only a lost SYN takes a second."""
 FIRST_SAMPLE_S = 0.5
 """A first CPU probe has no earlier one to compare with: it waits this long, five CFS periods."""
-LOGS = f"/proc/{NODE}/root/var/log/pods"
+LOGS = "var/log/pods"
 
 
 async def in_own_thread(work: Callable[[], T]) -> T:
@@ -60,7 +60,8 @@ async def network(kind: str, pod: PodPlace, namespaces: Sequence[str], samples: 
 class Meters:
     """Counters of containers."""
 
-    def __init__(self) -> None:
+    def __init__(self, node: Node | Here) -> None:
+        self._node = node
         self._cpu: dict[tuple[str, str], tuple[float, CpuSample]] = {}
         self._kills: dict[str, dict[str, int]] = {}
 
@@ -79,7 +80,7 @@ class Meters:
             case "stopped":
                 return float(process_state(_running(spot)) in ("T", "t"))
             case "starts":
-                return float(starts(pod))
+                return float(starts(pod, self._node.root))
         raise CannotApply(f"unknown probe {kind!r}")
 
     async def _cpu_since_last(self, kind: str, spot: Spot) -> float:
@@ -101,6 +102,11 @@ class Meters:
         if directory := spot.groups.get("memory"):
             seen[spot.container] = max(seen.get(spot.container, 0), usage.oom_kills(Path(directory)))
         return sum(seen.values())
+
+    def note_end(self, pod: PodPlace, spot: Spot) -> None:
+        """Count what killed a container before the runtime removes its cgroup."""
+        with contextlib.suppress(OSError):
+            self.oom_kills(pod, spot)
 
 
 def _directory(spot: Spot, controller: str) -> str:
@@ -133,11 +139,11 @@ def free_bytes(root: str, path: str) -> int:
         os.close(directory)
 
 
-def starts(pod: PodPlace) -> int:
+def starts(pod: PodPlace, root: str) -> int:
     """How often the container was started: the kubelet numbers its log files by it (``<container>/<n>.log``)."""
     highest = -1
     with contextlib.suppress(OSError):
-        for folder in Path(LOGS).glob(f"*_{pod.name}_{pod.uid}/{pod.container_name}"):
+        for folder in Path(root, LOGS).glob(f"*_{pod.name}_{pod.uid}/{pod.container_name}"):
             numbers = (entry.name.split(".")[0] for entry in folder.iterdir())
             highest = max([highest, *(int(number) for number in numbers if number.isdigit())])
     if highest < 0:

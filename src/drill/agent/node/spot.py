@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import struct
 from collections.abc import Iterable, Mapping
@@ -74,30 +75,36 @@ class Spot:
 class Node:
     """This node: its cgroup hierarchies and namespaces, looked up once."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: int = NODE) -> None:
+        """*first* is a process of the node itself: its namespaces and file systems are the node's."""
+        self.first = first
+        self.root = f"/proc/{first}/root"
         with contextlib.suppress(OSError):  # a kernel without cgroup namespaces has only one
-            enter_namespace(f"/proc/{NODE}/ns/cgroup", CLONE_NEWCGROUP)
-        self.mounts = controllers_of(parse_mounts(Path(f"/proc/{NODE}/mountinfo").read_text()))
-        self.netns = identity(f"/proc/{NODE}/ns/net")
+            enter_namespace(f"/proc/{first}/ns/cgroup", CLONE_NEWCGROUP)
+        self.mounts = controllers_of(parse_mounts(Path(f"/proc/{first}/mountinfo").read_text()))
+        self.netns = identity(f"/proc/{first}/ns/net")
 
     def directory(self, controller: str, path: str) -> str:
         """Return where cgroup *path* of *controller* is seen from here; ``''`` when it is not."""
         mount = self.mounts.get(controller)
         found = mount.directory(path) if mount else None
-        return f"/proc/{NODE}/root{found}" if found else ""
+        return f"{self.root}{found}" if found else ""
 
     def missing_for(self, controller: str) -> str:
         """Return why containers cannot be joined for *controller*; ``''`` when they can."""
         mount = self.mounts.get(controller) or self.mounts.get("")
         if mount is None:
             return f"no cgroup hierarchy with the controller {controller} is mounted on the node"
-        if not os.access(f"/proc/{NODE}/root{mount.point}", os.W_OK):
+        if not os.access(f"{self.root}{mount.point}", os.W_OK):
             return f"the node's {mount.point} is not writable for the helper"
         return ""
 
+    def leave(self) -> None:
+        """Nothing: the helper pod's first process knows when to end."""
+
     def protected(self) -> list[str]:
         """Paths of the node whose file systems must not be filled."""
-        roots = (f"/proc/{NODE}/root/{place}" for place in PROTECTED)
+        roots = (f"{self.root}/{place}" for place in PROTECTED)
         return [place for place in roots if Path(place).exists()]
 
     def find(self, pod: PodPlace) -> Spot:
@@ -149,7 +156,57 @@ class Node:
                 return "" if here == self.netns else f"/proc/{keeper.pid}/ns/net"
         if main is None or wanted is None or wanted == self.netns:
             return ""
-        return _named(wanted) or f"/proc/{main.pid}/ns/net"
+        return self._named(wanted) or f"/proc/{main.pid}/ns/net"
+
+    def _named(self, wanted: tuple[int, int]) -> str:
+        """Return the runtime's own name of a network namespace (CRI-O keeps no sandbox process), or ``''``."""
+        for place in NAMED_NAMESPACES:
+            with contextlib.suppress(OSError):
+                for entry in Path(self.root, place).iterdir():
+                    if identity(str(entry)) == wanted:
+                        return str(entry)
+        return ""
+
+    def exempt(self, spot: Spot) -> list[str]:
+        """Return what no network fault at *spot* may touch: the node's own addresses, the pod's gateway."""
+        words = spot.netns.split("/")
+        pid = words[2] if spot.netns.endswith("/ns/net") else str(spot.pid)
+        routes = ""
+        with contextlib.suppress(OSError):
+            routes = Path("/proc", pid, "net/route").read_text()
+        return sorted({*addresses_of(Path("/proc", str(self.first))), *gateways(routes)})
+
+
+class Here:
+    """In place of a :class:`Node`, where there is none: an ephemeral container, which sees its own pod alone."""
+
+    mounts: Mapping[str, CgroupMount] = {}
+    root = "/"
+
+    def find(self, pod: PodPlace) -> Spot:
+        """The pod's network namespace, which is ours; the container itself is out of reach."""
+        return Spot(pod.container, 0, 0, "/proc/self/ns/net")
+
+    def family(self, _: PodPlace) -> list[Container]:
+        """Other containers' processes are not seen."""
+        return []
+
+    def exempt(self, _: Spot) -> list[str]:
+        """The gateway, where the kubelet's probes come from; the node's other addresses the runner names."""
+        return gateways(Path("/proc/net/route").read_text())
+
+    def protected(self) -> list[str]:
+        """Nothing: no file system is filled from here."""
+        return []
+
+    def leave(self) -> None:
+        """End the container: it was started for this conversation, and cannot be removed."""
+        with contextlib.suppress(OSError):
+            os.kill(1, signal.SIGTERM)
+
+    def missing_for(self, controller: str) -> str:
+        """Why there is no *controller*."""
+        return f"an ephemeral container has cgroups of its own: the container's {controller} is out of reach"
 
 
 def controllers_of(mounts: Iterable[CgroupMount]) -> dict[str, CgroupMount]:
@@ -175,16 +232,6 @@ def is_sandbox(container: Container) -> bool:
     return False
 
 
-def _named(wanted: tuple[int, int]) -> str:
-    """Return the runtime's own name of a network namespace (CRI-O keeps no sandbox process), or ``''``."""
-    for place in NAMED_NAMESPACES:
-        with contextlib.suppress(OSError):
-            for entry in Path(f"/proc/{NODE}/root", place).iterdir():
-                if identity(str(entry)) == wanted:
-                    return str(entry)
-    return ""
-
-
 def identity(path: str) -> tuple[int, int] | None:
     """Return device and inode of a namespace, None when it is gone."""
     try:
@@ -194,12 +241,12 @@ def identity(path: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def addresses_of_node(proc: Path = Path("/proc")) -> list[str]:
-    """Return the node's own IPv4 addresses: kubelet's probes come from one of them."""
+def addresses_of(process: Path) -> list[str]:
+    """Return the IPv4 addresses in the namespace of *process* (``/proc/PID``): kubelet's probes come from one."""
     found: set[str] = set()
     address = ""
     with contextlib.suppress(OSError):
-        for line in (proc / str(NODE) / "net/fib_trie").read_text().splitlines():
+        for line in (process / "net/fib_trie").read_text().splitlines():
             words = line.split()
             if words[:1] == ["|--"]:
                 address = words[1]
@@ -216,13 +263,3 @@ def gateways(routes: str) -> list[str]:
         if len(words) > 3 and int(words[3], 16) & 2:  # RTF_GATEWAY, linux/route.h
             found.add(socket.inet_ntoa(struct.pack("=I", int(words[2], 16))))
     return sorted(found)
-
-
-def exempt_addresses(spot: Spot) -> list[str]:
-    """Return what no network fault at *spot* may touch on this node: its own addresses, the pod's gateway."""
-    words = spot.netns.split("/")
-    pid = words[2] if spot.netns.startswith("/proc/") and words[2] != str(NODE) else str(spot.pid)
-    routes = ""
-    with contextlib.suppress(OSError):
-        routes = Path("/proc", pid, "net/route").read_text()
-    return sorted({*addresses_of_node(), *gateways(routes)})

@@ -15,12 +15,19 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 
-ADDRESS = "\0drill-helper"
-"""An abstract socket: it exists in the helper's network namespace only, and leaves no file."""
 GRACE_S = 20.0
 """How long conductors may take to let everything go once it hangs up."""
+
+
+def address() -> str:
+    """The abstract socket of this container: it leaves no file, and exists in its network namespace only.
+
+    Several containers may share that; they do not share a mount namespace.
+    """
+    return f"\0drill-helper-{Path('/proc/self/ns/mnt').stat().st_ino}"
 
 
 def stay(idle_s: float, deadline_s: float) -> int:
@@ -30,7 +37,7 @@ def stay(idle_s: float, deadline_s: float) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _nothing)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
-        door.bind(ADDRESS)
+        door.bind(address())
         door.listen()
         conductors = _until_over(door, told, idle_s, time.monotonic() + deadline_s)
     _hang_up(conductors)
@@ -88,7 +95,7 @@ class Registration:
         self._line: socket.socket | None = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._hung_up = hung_up
         try:
-            self._line.connect(ADDRESS)
+            self._line.connect(address())
         except OSError:  # nobody stays here: the conductor runs alone
             self._line.close()
             self._line = None

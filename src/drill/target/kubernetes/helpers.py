@@ -53,16 +53,28 @@ class Helpers:
         self._started: dict[str, str] = {}
         self._kinds: dict[tuple[str, str], str] = {}
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the helper pods this run has started."""
+        return frozenset(self._started.values())
+
+    def conductor(self, node: str) -> int:
+        """The process id, on *node*, of what answers there; 0 when nothing was asked yet."""
+        found = self._open.get(node)
+        return int(found.hello.get("pid", 0)) if found else 0
+
     def prepare(self, nodes: Sequence[str]) -> None:
         """Start what is missing on *nodes* and open a stream to each. Raises Unavailable."""
         new = [node for node in dict.fromkeys(nodes) if node not in self._started]
         names = {node: helper_name(node, self._run) for node in new}
         self._started |= names  # before they are: whatever comes of it, `close` deletes them
         pods = {node: helper_pod(self._settings, node, run=self._run, holder=self._holder) for node in new}
-        self._pods.start(pods)
         with ThreadPoolExecutor(STREAMS, thread_name_prefix="drill-helper") as pool:
-            for opened in [pool.submit(self._conversation, node) for node in dict.fromkeys(nodes)]:
-                opened.result()
+            opened = [pool.submit(self._conversation, node) for node in dict.fromkeys(nodes) if node not in new]
+            if pods:
+                self._pods.start(pods, lambda node: opened.append(pool.submit(self._conversation, node)))
+            for each in opened:
+                each.result()
 
     def _conversation(self, node: str) -> Conversation:
         """Return a living conversation with *node*, opened again if need be. Raises Unavailable."""
@@ -105,20 +117,9 @@ class Helpers:
 
     def hold(self, action: HoldFault, pod: PodRef) -> float:
         """Hold a fault; return when the agent said ``applied``. Raises ActionFailed."""
-        message = {
-            "do": "hold",
-            "pod": place(pod),
-            "injection": action.injection,
-            "replica": pod.name,
-            "spec": action.fault.model_dump_json(),
-            "ttl": action.ttl_s,
-            "deadline": action.deadline_s,
-            "lease": LEASE_S,
-            "reapply": action.reapply,
-        }
         self._kinds[action.injection, pod.uid] = action.fault.kind
         try:
-            self._ask(pod.node, message, APPLY_S)
+            self._ask(pod.node, hold_message(action, pod), APPLY_S)
         except Unavailable as error:
             self._take_back(action.injection, pod)
             raise ActionFailed(str(error), hint=error.hint) from error
@@ -137,9 +138,7 @@ class Helpers:
             answer = self._ask_again(pod.node, message, RELEASE_S)
         except Unavailable as error:
             raise ActionFailed(f"{pod.name}: {error}", hint=error.hint) from error
-        remains = (answer.get("cleared") or {}).get("remains")
-        if remains:
-            raise ActionFailed(f"{pod.name}: left behind: {', '.join(remains)}")
+        left_behind(pod, answer)
         return time.time()
 
     def _ask_again(self, node: str, message: Message, timeout_s: float) -> Message:
@@ -225,6 +224,28 @@ class Helpers:
         finally:
             conversation.close()
         return [f"{each} on {conversation.node}" for each in left]
+
+
+def hold_message(action: HoldFault, pod: PodRef) -> Message:
+    """Return what a conductor is asked to hold."""
+    return {
+        "do": "hold",
+        "pod": place(pod),
+        "injection": action.injection,
+        "replica": pod.name,
+        "spec": action.fault.model_dump_json(),
+        "ttl": action.ttl_s,
+        "deadline": action.deadline_s,
+        "lease": LEASE_S,
+        "reapply": action.reapply,
+    }
+
+
+def left_behind(pod: PodRef, answer: Message) -> None:
+    """Raise ActionFailed when a conductor's answer to ``release`` names what remains."""
+    remains = (answer.get("cleared") or {}).get("remains")
+    if remains:
+        raise ActionFailed(f"{pod.name}: left behind: {', '.join(remains)}")
 
 
 def place(pod: PodRef) -> Message:

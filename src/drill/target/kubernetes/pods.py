@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from drill.core.errors import Unavailable
@@ -14,9 +14,9 @@ from drill.target.kubernetes.failures import ApiFailed, Forbidden
 from drill.target.kubernetes.objects import Pod
 from drill.target.kubernetes.podspec import APP, APP_LABEL, RUN_LABEL, HelperSettings, label_value
 
-READY_S = 90.0
+READY_S = 120.0
 """How long helpers may take to run: an image to pull, a slow node."""
-GONE_S = 60.0
+GONE_S = 120.0
 AT_ONCE = 16
 HELPERS = f"{APP_LABEL}={APP}"
 HOPELESS = ("ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError", "ImageInspectError")
@@ -31,12 +31,17 @@ class HelperPods:
         self._labels = f"{HELPERS},{RUN_LABEL}={label_value(run)}"
         self._home = paths.all_of("Pod", settings.namespace)
 
-    def start(self, manifests: Mapping[str, Mapping[str, object]]) -> None:
-        """Create a pod for each node of *manifests* and wait until all run. Raises Unavailable."""
+    def start(
+        self, manifests: Mapping[str, Mapping[str, object]], runs: Callable[[str], object] = lambda _: None
+    ) -> None:
+        """Create a pod for each node of *manifests* and wait until all run. Raises Unavailable.
+
+        *runs* hears each node at once: a helper that nobody talks to while a slow node starts its own would end.
+        """
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="drill-helper") as pool:
             for outcome in [pool.submit(self._create, *each) for each in manifests.items()]:
                 outcome.result()
-        self._until_running(set(manifests))
+        self._until_running(_Waiting(manifests, runs))
 
     def _create(self, node: str, manifest: Mapping[str, object]) -> None:
         try:
@@ -46,27 +51,26 @@ class HelperPods:
                 return
             raise Unavailable(f"no helper pod on {node}: {error}", hint=error.hint) from error
 
-    def _until_running(self, nodes: set[str]) -> None:
+    def _until_running(self, waiting: _Waiting) -> None:
         deadline = time.monotonic() + READY_S
-        waiting = dict.fromkeys(nodes, "not seen yet")
-        while waiting:
+        while waiting.nodes:
             listed = self._api.list(self._home, Pod, labels=self._labels)
             for pod in listed.items:
-                _look_at(pod, waiting)
-            if not waiting:
+                waiting.look_at(pod)
+            if not waiting.nodes:
                 return
             remaining = deadline - time.monotonic()
             if remaining <= 0:
-                words = "; ".join(f"{node}: {why}" for node, why in sorted(waiting.items()))
+                words = "; ".join(f"{node}: {why}" for node, why in sorted(waiting.nodes.items()))
                 raise Unavailable(f"helper pods do not run within {READY_S:g} s: {words}")
             self._watch(listed.metadata.resource_version, waiting, remaining)
 
-    def _watch(self, version: str, waiting: dict[str, str], within_s: float) -> None:
+    def _watch(self, version: str, waiting: _Waiting, within_s: float) -> None:
         try:
             for change in self._api.watch(self._home, labels=self._labels, version=version, within_s=within_s):
                 if change.kind in ("ADDED", "MODIFIED"):
-                    _look_at(Pod.model_validate(change.raw), waiting)
-                if not waiting:
+                    waiting.look_at(Pod.model_validate(change.raw))
+                if not waiting.nodes:
                     return
         except Forbidden:
             raise
@@ -116,19 +120,27 @@ class HelperPods:
         return [pod.name for pod in every if pod.status.phase in ("Succeeded", "Failed")]
 
 
-def _look_at(pod: Pod, waiting: dict[str, str]) -> None:
-    """Take a pod that runs off *waiting*. Raises Unavailable for one that never will."""
-    node = pod.spec.node_name
-    if node not in waiting or pod.metadata.deletion_timestamp:
-        return
-    if pod.status.phase == "Running":
-        del waiting[node]
-        return
-    states = [one.state.waiting for one in pod.status.container_statuses if one.state.waiting]
-    reason = states[0].reason if states else ""
-    words = f"{reason}: {states[0].message}" if states else pod.status.phase or "Pending"
-    waiting[node] = words.strip(": ")
-    if pod.status.phase == "Failed" or reason in HOPELESS:
-        raise Unavailable(
-            f"the helper pod on {node} cannot run: {words}", hint="does the node have room and know the image?"
-        )
+class _Waiting:
+    """The nodes whose helper does not run yet, each with what is known of why."""
+
+    def __init__(self, nodes: Iterable[str], runs: Callable[[str], object]) -> None:
+        self.nodes = dict.fromkeys(nodes, "not seen yet")
+        self._runs = runs
+
+    def look_at(self, pod: Pod) -> None:
+        """Take a node whose pod runs off the list. Raises Unavailable for a pod that never will."""
+        node = pod.spec.node_name
+        if node not in self.nodes or pod.metadata.deletion_timestamp:
+            return
+        if pod.status.phase == "Running":
+            del self.nodes[node]
+            self._runs(node)
+            return
+        states = [one.state.waiting for one in pod.status.container_statuses if one.state.waiting]
+        reason = states[0].reason if states else ""
+        words = f"{reason}: {states[0].message}" if states else pod.status.phase or "Pending"
+        self.nodes[node] = words.strip(": ")
+        if pod.status.phase == "Failed" or reason in HOPELESS:
+            raise Unavailable(
+                f"the helper pod on {node} cannot run: {words}", hint="does the node have room and know the image?"
+            )

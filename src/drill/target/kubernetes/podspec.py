@@ -22,6 +22,8 @@ CONTAINER = "helper"
 APP_LABEL, RUN_LABEL, HOLDER_LABEL = "app.kubernetes.io/name", "drill.dev/run", "drill.dev/holder"
 AGENT = ("python3", "-P", "-m", "drill.agent")
 SERVE = (*AGENT, "serve")
+PREFIX = "drill-agent-"
+"""How the names of our ephemeral containers begin."""
 GRACE_S = 30
 """Seconds the faults get to be reverted when the pod is deleted."""
 
@@ -35,7 +37,7 @@ class HelperSettings(Value):
     service_account: str = HELPER
     pull_policy: str = "IfNotPresent"
     deadline_s: int = 3600
-    idle_s: int = 60
+    idle_s: int = 120
     """A helper that no runner has talked to for this long ends by itself."""
 
 
@@ -108,4 +110,26 @@ def _container(settings: HelperSettings, command: tuple[str, ...]) -> Manifest:
         },
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # nosec B108 - a memory file system of its own
         "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+
+
+def ephemeral_container(settings: HelperSettings, name: str) -> Manifest:
+    """Return the ephemeral container for a pod: root with NET_ADMIN and nothing else.
+
+    Its first process is a shell, since every MiB counts against the pod's limit; the conductor ends it.
+    """
+    stay = f"trap exit TERM; sleep {settings.deadline_s} & wait"
+    return {
+        "name": name,
+        "image": settings.image,
+        "imagePullPolicy": settings.pull_policy,
+        "command": ["sh", "-c", stay],
+        "securityContext": {
+            "runAsUser": 0,
+            "runAsNonRoot": False,
+            "readOnlyRootFilesystem": True,
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
     }
