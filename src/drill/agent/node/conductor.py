@@ -32,6 +32,7 @@ from drill.agent.node.spot import Here, Node, PodPlace, Spot
 PROTOCOL = 1
 SILENCE_S = 6.0
 """A runner that says nothing for this long has died, or the way to it has."""
+SECOND_LOOK_S = 0.5
 DIE_S = 10.0
 Message = dict[str, Any]
 PROBE_S = 20.0
@@ -75,10 +76,13 @@ class Conductor:
         try:
             while True:
                 line = asyncio.create_task(lines.readline())
-                done, _ = await asyncio.wait({line, ending}, timeout=SILENCE_S, return_when=asyncio.FIRST_COMPLETED)
-                if line not in done:
+                await asyncio.wait({line, ending}, timeout=SILENCE_S, return_when=asyncio.FIRST_COMPLETED)
+                if not line.done() and not ending.done():
+                    # Was the runner silent, or this process without a CPU? What it was sent is here by now.
+                    await asyncio.wait({line, ending}, timeout=SECOND_LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+                if not line.done():
                     line.cancel()
-                    return "told to end" if ending in done else "silence"
+                    return "told to end" if ending.done() else "silence"
                 if not (said := line.result()):
                     return "end of stdin"
                 self._holdings.renew()
@@ -227,6 +231,7 @@ async def _serve(node: Node | Here) -> int:
             break
         await asyncio.sleep(0.01)
     transport.abort()
+    node.leave()
     return 0
 
 

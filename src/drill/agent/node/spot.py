@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import struct
 from collections.abc import Iterable, Mapping
@@ -97,6 +98,9 @@ class Node:
         if not os.access(f"{self.root}{mount.point}", os.W_OK):
             return f"the node's {mount.point} is not writable for the helper"
         return ""
+
+    def leave(self) -> None:
+        """Nothing: the helper pod's first process knows when to end."""
 
     def protected(self) -> list[str]:
         """Paths of the node whose file systems must not be filled."""
@@ -194,6 +198,11 @@ class Here:
     def protected(self) -> list[str]:
         """Nothing: no file system is filled from here."""
         return []
+
+    def leave(self) -> None:
+        """End the container: it was started for this conversation, and cannot be removed."""
+        with contextlib.suppress(OSError):
+            os.kill(1, signal.SIGTERM)
 
     def missing_for(self, controller: str) -> str:
         """Why there is no *controller*."""

@@ -2,8 +2,9 @@
 
 An ephemeral container with NET_ADMIN is put into each pod concerned, and the same conductor runs in it. What that
 cannot do it says: an ephemeral container cannot be removed or started again (it ends, and stands in the pod's spec
-until the pod goes), it has cgroups and processes of its own (no CPU, memory, disk faults, no signals), nothing can
-be tried before in a namespace that serves (no netem, no htb), and PodSecurity ``baseline`` forbids it.
+until the pod goes), it has cgroups and processes of its own (no CPU, memory, disk faults, no signals) and yet
+counts against the pod's memory limit, nothing can be tried before in a namespace that serves (no netem, no htb),
+and PodSecurity ``baseline`` forbids it.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from drill.target.kubernetes.ports import PodRef
 
 SERVE = (*AGENT, "serve", "--node-pid=0")
 START_S = 120.0
+LEAST_LIMIT = 128 << 20
+"""A pod's memory limit holds for its ephemeral containers too: ours take 40 to 60 MiB while a fault is held."""
 KINDS = ("packet", "http")
 UNTRIED = "it cannot be tried beforehand from inside a pod that serves: nfqueue and nft need no trial"
 APART = "an ephemeral container has processes, cgroups and files of its own"
@@ -165,6 +168,12 @@ class Ephemeral:
         return LineStream(self._api.stream(path, exec_query(self._name, SERVE)), *calls)  # type: ignore[arg-type]
 
     def _put(self, pod: PodRef) -> None:
+        if 0 < pod.memory_limit_bytes < LEAST_LIMIT:
+            raise Unavailable(
+                f"{pod.name}: an ephemeral container counts against the pod's memory limit, and "
+                f"{pod.memory_limit_bytes >> 20} MiB are too few for both: the service would be killed",
+                hint="use a helper pod",
+            )
         container = ephemeral_container(self._settings, self._name)
         path = paths.one("Pod", pod.namespace, pod.name, "ephemeralcontainers")
         try:

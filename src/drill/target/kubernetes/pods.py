@@ -16,7 +16,7 @@ from drill.target.kubernetes.podspec import APP, APP_LABEL, RUN_LABEL, HelperSet
 
 READY_S = 120.0
 """How long helpers may take to run: an image to pull, a slow node."""
-GONE_S = 60.0
+GONE_S = 120.0
 AT_ONCE = 16
 HELPERS = f"{APP_LABEL}={APP}"
 HOPELESS = ("ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError", "ImageInspectError")

@@ -24,7 +24,6 @@ AGENT = ("python3", "-P", "-m", "drill.agent")
 SERVE = (*AGENT, "serve")
 PREFIX = "drill-agent-"
 """How the names of our ephemeral containers begin."""
-EPHEMERAL_IDLE_S = 20
 GRACE_S = 30
 """Seconds the faults get to be reverted when the pod is deleted."""
 
@@ -115,13 +114,16 @@ def _container(settings: HelperSettings, command: tuple[str, ...]) -> Manifest:
 
 
 def ephemeral_container(settings: HelperSettings, name: str) -> Manifest:
-    """Return the ephemeral container for a pod: root with NET_ADMIN and nothing else."""
-    times = ("--idle", str(EPHEMERAL_IDLE_S), "--deadline", str(settings.deadline_s))
+    """Return the ephemeral container for a pod: root with NET_ADMIN and nothing else.
+
+    Its first process is a shell, since every MiB counts against the pod's limit; the conductor ends it.
+    """
+    stay = f"trap exit TERM; sleep {settings.deadline_s} & wait"
     return {
         "name": name,
         "image": settings.image,
         "imagePullPolicy": settings.pull_policy,
-        "command": [*AGENT, "stay", *times],
+        "command": ["sh", "-c", stay],
         "securityContext": {
             "runAsUser": 0,
             "runAsNonRoot": False,

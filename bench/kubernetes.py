@@ -1,0 +1,216 @@
+"""Many pods at once on the test cluster, against the peers: faults into N pods, N pod deletions, near and far.
+
+    python bench/kubernetes.py --pods 20 --deletions 200 --image drill.dev/drill:0.1.0
+
+*near* is the API server as it is; *far* has a round trip of 50 ms, made by a TCP proxy here. The peer for faults is
+one helper pod for each target pod, as other tools do it, with the same agent; for deletions it is
+chaostoolkit-kubernetes' ``terminate_pods``. Needs the suite's own cluster (tools/testcluster); touches no other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import secrets
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
+from testcluster.lifecycle import Options, find
+from testcluster.steps import Steps
+
+from drill.core.actions import HoldFault, PacketFault
+from drill.target.kubernetes import install, manifests, objects, paths
+from drill.target.kubernetes.access import Access
+from drill.target.kubernetes.api import Api
+from drill.target.kubernetes.helpers import Helpers
+from drill.target.kubernetes.podspec import HelperSettings
+from drill.target.kubernetes.ports import PodRef
+
+ROUND_TRIP_S = 0.05
+THREADS = 32
+BACKEND = {"host": "nfqueue", "netem": "netem"}
+
+
+class Far:
+    """A TCP proxy to *host*:*port* that holds every piece of data for half a round trip, in order."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.loop = asyncio.new_event_loop()
+        threading.Thread(target=self.loop.run_forever, daemon=True).start()
+        self.server = asyncio.run_coroutine_threadsafe(self._listen(host, port), self.loop).result(10)
+        self.port = self.server.sockets[0].getsockname()[1]
+
+    async def _listen(self, host: str, port: int) -> asyncio.Server:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            far_reader, far_writer = await asyncio.open_connection(host, port)
+            await asyncio.gather(self._pipe(reader, far_writer), self._pipe(far_reader, writer))
+
+        return await asyncio.start_server(serve, "127.0.0.1", 0)
+
+    async def _pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        def later(work: Callable[[], None]) -> None:
+            self.loop.call_later(ROUND_TRIP_S / 2, work)
+
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                later(lambda data=data: writer.is_closing() or writer.write(data))  # type: ignore[misc]
+        later(writer.close)
+
+
+def far_access(near: Access, folder: Path) -> Access:
+    """The same cluster and identity through the proxy."""
+    config = yaml.safe_load(Path(near.kubeconfig).read_text())
+    for entry in config["clusters"]:
+        server = urlsplit(entry["cluster"]["server"])
+        entry["cluster"]["server"] = f"https://127.0.0.1:{Far(str(server.hostname), int(server.port or 443)).port}"
+        entry["cluster"]["tls-server-name"] = "kubernetes.default.svc"
+    file = folder / "far"
+    file.write_text(yaml.safe_dump(config))
+    return Access(near.context, str(file))
+
+
+def timed(work: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+class Field:
+    """A namespace with *count* small pods on one kind of node."""
+
+    def __init__(self, api: Api, image: str, kernel: str) -> None:
+        self.api, self.image, self.kernel = api, image, kernel
+        self.namespace = f"drill-bench-{secrets.token_hex(3)}"
+        api.create(
+            paths.NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
+        )
+        list(install.install(api, manifests.Wanted((self.namespace,))))
+
+    def sow(self, count: int) -> list[PodRef]:
+        body = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"generateName": "p-", "labels": {"bench": "1"}},
+            "spec": {
+                "nodeSelector": {"drill.dev/kernel": self.kernel},
+                "terminationGracePeriodSeconds": 0,
+                "automountServiceAccountToken": False,
+                "containers": [{"name": "p", "image": self.image, "command": ["sleep", "3600"]}],
+            },
+        }
+        home = paths.all_of("Pod", self.namespace)
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(lambda _: self.api.create(home, body), range(count)))
+        deadline = time.monotonic() + 300
+        while time.monotonic() < deadline:
+            pods = [each for each in self.api.list(home, objects.Pod, labels="bench=1").items if each.alive]
+            if len(pods) == count and all(pod.status.phase == "Running" for pod in pods):
+                return [_ref(pod) for pod in pods]
+            time.sleep(1)
+        raise SystemExit(f"{count} pods do not run within 300 s: take fewer (--pods, --deletions)")
+
+    def delete(self) -> None:
+        self.api.delete(paths.namespace(self.namespace))
+
+
+def _ref(pod: objects.Pod) -> PodRef:
+    return PodRef(
+        namespace=pod.metadata.namespace, name=pod.name, uid=pod.metadata.uid, node=pod.spec.node_name,
+        address=pod.status.pod_ip, port=8080, container="p",
+        container_id=pod.status.container_statuses[0].container_id.rpartition("/")[2],
+    )  # fmt: skip
+
+
+def hold_all(agents_of: Callable[[PodRef], Helpers], pods: list[PodRef], backend: Any) -> tuple[float, float]:
+    """Seconds until the fault is held in all *pods*, and until it is released in all."""
+
+    def begin(pod: PodRef) -> None:
+        fault = PacketFault(backend=backend, port=8080, delay_ms=100)
+        agents = agents_of(pod)
+        agents.prepare([pod.node])
+        agents.hold(HoldFault(injection="b", replica=pod.name, fault=fault, deadline_s=300), pod)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        applied = timed(lambda: list(pool.map(begin, pods)))
+        released = timed(lambda: list(pool.map(lambda pod: agents_of(pod).release("b", pod), pods)))
+    return applied, released
+
+
+def faults(field: Field, access: Access, pods: list[PodRef]) -> Iterator[tuple[str, str]]:
+    settings = HelperSettings(image=field.image)
+    backend = BACKEND[field.kernel]
+    one = Helpers(Api(access), settings)
+    ready = timed(lambda: one.prepare([pods[0].node]))
+    applied, released = hold_all(lambda _: one, pods, backend)
+    calls = one._api.calls
+    one.close()
+    yield (
+        "one helper a node",
+        f"{ready + applied:.1f} s (helper {ready:.1f}), released {released:.1f} s, {calls} calls",
+    )
+    api = Api(access)
+    many = {pod.name: Helpers(api, settings) for pod in pods}
+    applied, released = hold_all(lambda pod: many[pod.name], pods, backend)
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(lambda agents: agents.close(), many.values()))
+    yield "one helper a pod", f"{applied:.1f} s, released {released:.1f} s, {api.calls} calls"
+
+
+def deletions(field: Field, access: Access, count: int) -> Iterator[tuple[str, str]]:
+    from chaosk8s.pod.actions import terminate_pods
+
+    pods = field.sow(count)
+    api = Api(access)
+    with ThreadPoolExecutor(THREADS) as pool:
+        home = paths.all_of("Pod", field.namespace)
+        took = timed(lambda: list(pool.map(lambda pod: api.delete(f"{home}/{pod.name}", uid=pod.uid), pods)))
+    yield "drill", f"{took:.1f} s"
+    field.sow(count)
+    os.environ["KUBECONFIG"] = access.kubeconfig
+    secrets_ = {"KUBERNETES_CONTEXT": access.context}
+    took = timed(lambda: terminate_pods(label_selector="bench=1", all=True, ns=field.namespace, secrets=secrets_))
+    yield "chaostoolkit terminate_pods", f"{took:.1f} s"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pods", type=int, default=20)
+    parser.add_argument("--deletions", type=int, default=200)
+    parser.add_argument("--image", default=HelperSettings().image)
+    parser.add_argument("--kernel", choices=sorted(BACKEND), default="host")
+    options = parser.parse_args()
+    cluster = find(Options(name="drill", export=False), Steps(quiet=True))
+    near = Access(cluster.context, str(cluster.kubeconfig))
+    field = Field(Api(near), options.image, options.kernel)
+    print(f"load of the machine at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            pods = field.sow(options.pods) if options.pods else []
+            for name, access in (("near", near), ("far", far_access(near, Path(folder)))):
+                for who, figure in faults(field, access, pods) if pods else ():
+                    print(f"{name:5} latency into {len(pods)} pods   {who:28} {figure}", flush=True)
+            for pod in pods:
+                field.api.delete(paths.one("Pod", field.namespace, pod.name))
+            for name, access in (("near", near), ("far", far_access(near, Path(folder)))):
+                for who, figure in deletions(field, access, options.deletions) if options.deletions else ():
+                    print(f"{name:5} {options.deletions} pod deletions     {who:28} {figure}", flush=True)
+    finally:
+        field.delete()
+    print(f"load of the machine at the end: {os.getloadavg()[0]:.1f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
