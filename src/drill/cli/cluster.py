@@ -86,7 +86,7 @@ class Session:
         """Return those near the pods, made when they are needed first."""
         with self.lock:
             if self.agents is None:
-                self.agents = make_agents(self.api, self.where.context.helper_image)
+                self.agents = make_agents(self.api, self.where.context.helper_image, self.where.context.way)
             return self.agents
 
     def close(self) -> None:
@@ -101,8 +101,10 @@ class Session:
             self.api.close()
 
 
-def make_agents(api: Api, image: str = "") -> NodeAgents:
+def make_agents(api: Api, image: str = "", way: str = "helper") -> NodeAgents:
     """Return what puts a helper on every node where faults are held; nothing is started yet.
+
+    With *way* ``ephemeral`` it puts an agent into each pod concerned instead.
 
     *image* is drill.toml's; $DRILL_HELPER_IMAGE counts where that names none, else the release's own image.
     """
@@ -110,7 +112,12 @@ def make_agents(api: Api, image: str = "") -> NodeAgents:
     from drill.target.kubernetes.podspec import HelperSettings
 
     image = image or os.environ.get("DRILL_HELPER_IMAGE", "")
-    return Helpers(api, HelperSettings(image=image) if image else HelperSettings())
+    settings = HelperSettings(image=image) if image else HelperSettings()
+    if way == "ephemeral":
+        from drill.target.kubernetes.ephemeral import Ephemeral
+
+        return Ephemeral(api, settings)
+    return Helpers(api, settings)
 
 
 _sessions: dict[tuple[str, Access, str], Session] = {}

@@ -25,12 +25,12 @@ def recover_cluster(settings: RunSettings) -> Cleared:
     named = where(settings)
     api = Api(named.access)
     try:
-        return _recover(api, settings.namespace, named.context.helper_image)
+        return _recover(api, settings.namespace, named.context.helper_image, named.context.way)
     finally:
         api.close()
 
 
-def _recover(api: Api, namespace: str, image: str) -> Cleared:
+def _recover(api: Api, namespace: str, image: str, way: str) -> Cleared:
     everything = not namespace
     namespaces = opted_in(api) if everything else [namespace]
     made: list[NodeAgents] = []
@@ -39,7 +39,7 @@ def _recover(api: Api, namespace: str, image: str) -> Cleared:
         from drill.cli.cluster import make_agents
 
         if not made:
-            made.append(make_agents(api, image))
+            made.append(make_agents(api, image, way))
         return made[0]
 
     recovery = Recovery(api, agents)
@@ -74,7 +74,7 @@ def abort_cluster(settings: RunSettings, clear: bool, tell: Callable[[str], None
         if before:
             tell(f"waiting for {len(before)} drill(s) to undo and end, at most {ENDS_WITHIN_S:g} s")
         living = _wait(api)
-        cleared = _recover(api, settings.namespace, named.context.helper_image)
+        cleared = _recover(api, settings.namespace, named.context.helper_image, named.context.way)
         return AbortResult(
             marker,
             stopped=tuple(sorted(set(before) - set(living))),

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import platformdirs
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -115,6 +115,9 @@ class ContextConfig(Part):
     kubeconfig: str = Field("", description="the kubeconfig; else $KUBECONFIG or ~/.kube/config")
     namespace: str = Field("", description="the namespace of the services")
     helper_image: str = Field("", description="image of the helper pods, by digest where a registry gives one")
+    way: Literal["helper", "ephemeral"] = Field(
+        "helper", description="how agents get to pods: a helper pod a node, or an ephemeral container in the pod"
+    )
     prometheus: ServerConfig = Field(ServerConfig(), description="Prometheus, Thanos, Mimir or Cortex")
     alertmanagers: tuple[ServerConfig, ...] = Field((), description="every peer of the Alertmanager cluster")
     sink: ServerConfig | None = Field(None, description="drill's notification sink, where there is one")
@@ -150,6 +153,7 @@ class Context:
     kubeconfig: Path | None = None
     namespace: str = ""
     helper_image: str = ""
+    way: str = "helper"
     endpoints: Endpoints = field(default_factory=lambda: Endpoints(prometheus="", alertmanagers=()))
     options: ObserverOptions = field(default_factory=ObserverOptions)
     fast_forward: float = 1.0
@@ -265,6 +269,7 @@ def resolve(loaded: Loaded, name: str, environ: Mapping[str, str]) -> Context:
         kubeconfig=reader.file(said.kubeconfig, "kubeconfig"),
         namespace=said.namespace,
         helper_image=said.helper_image,
+        way=said.way,
         endpoints=Endpoints(
             prometheus=said.prometheus.url,
             alertmanagers=tuple(peer.url for peer in said.alertmanagers if peer.url),
