@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from testcluster.lifecycle import Options
 from testcluster.steps import Missing, Steps
 
 from drill.core.actions import RunActivity, UndoActivity, undo_of
-from drill.core.errors import ActionFailed
+from drill.core.errors import ActionFailed, Unavailable
 from drill.core.facts import Facts, Replica, Service
 from drill.core.probes import Measurement, Probe
 from drill.faults.base import Site
@@ -105,8 +106,10 @@ class Drilled:
         assert self.measure().value == 0, "the effect must not show before anything is done"
         self.target.execute(self.action)
         end = time.monotonic() + self.effect.within_s
-        while not (found := self.measure()).value and time.monotonic() < end:
-            time.sleep(0.3)
+        found = Measurement(value=0, at=0)
+        while not found.value and time.monotonic() < end:
+            with contextlib.suppress(Unavailable):  # no answer in time is no effect yet, as for the engine
+                found = self.measure()
         return found
 
     def undo(self) -> None:

@@ -31,9 +31,9 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {**os.environ, "XDG_STATE_HOME": str(tmp_path_factory.mktemp("state"))}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def sandbox(state: dict[str, str]) -> Iterator[str]:
-    """The name of a sandbox kept as `drill sandbox up` keeps it."""
+    """The name of a sandbox kept as `drill sandbox up` keeps it; a young one, in which nothing fires yet."""
     done = drill(state, "sandbox", "up", cwd=ROOT)
     assert done.returncode == 0, done.stderr
     (name, *_) = re.findall(r"\b[0-9a-f]{8}\b", done.stdout)

@@ -78,7 +78,7 @@ class Driver:
     summary: str
     tolerance: JsonValue
     checked: type[Params] = Params
-    within_s: float = 60.0
+    within_s: float = 120.0
     timeout_s: float = 60.0
     undo_s: float = 180.0
 
@@ -101,7 +101,7 @@ class Driver:
 
     def effect(self, params: Params, backend: str, site: Site) -> Effect:
         """What the selection shows is as the tolerance says, compared with before."""
-        return proof(self._call("observe", params, site, 30.0, self.tolerance), self.within_s)
+        return proof(self._call("observe", params, site, 60.0, self.tolerance), self.within_s)
 
     def outcome(self, params: Params, backend: str, site: Site) -> Outcome:
         return unknown(site)
