@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -286,9 +287,10 @@ class Responder:
         lasting = well.for_ / self.rehearsal.fast_forward
         while not self._stopped():
             try:
-                holds = running.observer.query(well.promql)
+                samples = running.observer.samples(well.promql)
             except DrillError:
-                holds = False
+                samples = ()
+            holds = any(not math.isnan(sample.value) for sample in samples)  # `x < 1` may well return 0
             now = time.monotonic()
             since = (since or now) if holds else 0.0
             if since and now - since >= lasting:
