@@ -20,7 +20,7 @@ from drill.cli.training.record import write_card, write_debrief
 from drill.cli.training.screens import Line, rule, wrapped
 from drill.cli.training.shell import WELCOME, Shell, shell
 from drill.cli.training.trainee import Trainee
-from drill.core.errors import DrillError, ExitCode
+from drill.core.errors import DrillError, ExitCode, Unavailable
 from drill.core.units import format_duration
 from drill.training.debrief import Debrief
 
@@ -148,8 +148,14 @@ def wish_target(conductor: Conductor) -> str:
 
 def _debrief(conductor: Conductor, console: Console, *, my_card: bool) -> Held:
     error = conductor.error
-    if error is not None and not conductor.stage.state.effect_at:
+    state = conductor.stage.state
+    if not state.effect_at and error is not None:
         raise error
+    if not state.effect_at and not state.real_incident and state.run_aborted:
+        raise Unavailable(
+            f"nothing was broken, so there is nothing to talk about: {state.run_aborted}",
+            hint="try again; a machine that is busy with other work disturbs the services",
+        )
     debrief, text = write_debrief(conductor.run_dir)
     console.say()
     console.markdown(text)
