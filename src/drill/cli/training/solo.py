@@ -159,9 +159,8 @@ def _debrief(conductor: Conductor, console: Console, *, my_card: bool) -> Held:
     debrief, text = write_debrief(conductor.run_dir)
     console.say()
     console.markdown(text)
-    console.say(
-        f"\n  Kept in {conductor.run_dir}/debrief.md (and .json). `drill debrief last` shows it again.", "dim"
-    )
+    console.say(f"\n  Kept in {conductor.run_dir}/debrief.md", "dim")
+    console.say("  `drill debrief last` shows it again.", "dim")
     if wish_target(conductor) != "sandbox":
         console.say("  What you changed in the sandbox stays as you left it: it is one that was kept.", "dim")
     if my_card:

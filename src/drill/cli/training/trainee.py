@@ -206,7 +206,9 @@ class Trainee:
     def _runbook(self) -> None:
         text = self._stage.trainee_view().runbook
         if not text:
-            self._prompt.say([("  no page yet, so no runbook", "")])
+            paged = bool(self._stage.trainee_view().clock.paged_at)
+            text = "the page leads to no runbook that is here" if paged else "no page yet, so no runbook"
+            self._prompt.say([(f"  {text}", "")])
             return
         if not self._prompt.fancy:
             self._prompt.console.data(text)
