@@ -34,9 +34,13 @@ from web.scripted import ScriptedStage
 
 pytestmark = pytest.mark.browser
 POLICY = re.compile(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>")
-ACTIVE = """() => [...document.querySelectorAll("*")].flatMap((node) => [...node.attributes]
-  .filter(({name, value}) => name.startsWith("on") || /^\\s*(javascript|data:text|vbscript):/i.test(value) || name === "srcdoc")
-  .map(({name, value}) => `${node.tagName} ${name}=${value.slice(0, 60)}`))"""
+ACTIVE = """() => {
+  const leads = ["href", "src", "xlink:href", "action", "formaction", "data", "poster", "background"];
+  return [...document.querySelectorAll("*")].flatMap((node) => [...node.attributes].filter(({name, value}) =>
+      name.startsWith("on") || name === "srcdoc" || (leads.includes(name) && /^\\s*(javascript|data:text|vbscript):/i.test(value)))
+    .map(({name, value}) => `${node.tagName} ${name}=${value.slice(0, 60)}`));
+}"""
+"""Attributes that run something, or lead to something that runs."""
 TOUCH = """() => {
   const leads = (node) => node.tagName === "A" && ["http:", "https:", "file:"].includes(node.protocol);
   for (const node of document.querySelectorAll("*")) for (const kind of ["mouseover", "focus", "click"])
@@ -75,7 +79,7 @@ def day_report(where: Path) -> gameday.GamedayReport:
     folder = where / "20260101T000000Z-day"
     with start(folder, "a", "b") as journal:
         hold(journal, stage(Players(b="fail"), []))
-    report = gameday.build(folder.name, read_events(folder), read_progress(folder))
+    report = gameday.build(folder.name, read_events(folder)[0], read_progress(folder))
     assert report is not None
     step = report.steps[0].model_copy(
         update={"recovered": ("r",), "parameters": {"service": "s"}, "action_items": ("i",), "earlier_runs": ("e",)}

@@ -6,8 +6,8 @@ Texts go through the redactor on their way out, whatever the stage did. Series a
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
+from math import ceil, isfinite, isnan, log2
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from drill.core.redact import redact, redacted
 from drill.training.commands import FACILITATOR_COMMAND, TRAINEE_COMMAND, Answer
 from drill.training.stage import Stage
-from drill.training.views import TraineeView
+from drill.training.views import SloSeries, TraineeView
 from drill.web.access import Role
 from drill.web.prose import digest
 
@@ -36,8 +36,8 @@ def view_of(stage: Stage, role: Role) -> str:
         view = _trainee(stage.trainee_view())
     else:
         everything = stage.facilitator_view()
-        view = {**everything.model_dump(exclude={"trainee"}), "trainee": _trainee(everything.trainee)}
-    return json.dumps(_shown(view), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        view = {**_shown(everything.model_dump(exclude={"trainee"})), "trainee": _trainee(everything.trainee)}
+    return json.dumps(view, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def prose_of(stage: Stage, name: str) -> str:
@@ -64,13 +64,16 @@ def _why(error: ValidationError) -> str:
 
 
 def _trainee(view: TraineeView) -> dict[str, Any]:
-    shown = view.model_dump()
+    shown: dict[str, Any] = _shown(view.model_dump(exclude={"slos"}))
     for name in PROSE:
-        shown[name] = digest(shown[name])
-    for slo in shown["slos"]:
-        slo.update({name: thinned(slo[name]) for name in SERIES})
-        slo["burn_rates"] = {window: thinned(points) for window, points in slo["burn_rates"].items()}
-    return shown
+        shown[name] = digest(getattr(view, name))
+    return {**shown, "slos": [_slo(slo) for slo in view.slos]}
+
+
+def _slo(slo: SloSeries) -> dict[str, Any]:
+    shown: dict[str, Any] = _shown(slo.model_dump(exclude={*SERIES, "burn_rates"}))
+    burn_rates = {window: thinned(points) for window, points in slo.burn_rates.items()}
+    return {**shown, **{name: thinned(getattr(slo, name)) for name in SERIES}, "burn_rates": burn_rates}
 
 
 def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float | None]]:
@@ -82,21 +85,19 @@ def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float | 
     if not points:
         return []
     width = _stretch(points[-1][0] - points[0][0])
-    kept: dict[int, tuple[float, float | None]] = {}
-    for at, value in points:
-        number = math.floor(at / width) if width else len(kept)
-        before = kept.get(number)
-        if not math.isfinite(value):
-            kept.setdefault(number, (round(at, 1), None))
-        elif before is None or before[1] is None or value >= before[1]:
-            kept[number] = (round(at, 1), float(f"{value:.4g}"))
-    return list(kept.values())
+    kept: dict[float, tuple[float, float]] = {}
+    for number, point in enumerate(points):
+        stretch = point[0] // width if width else number
+        before = kept.get(stretch)
+        if before is None or not point[1] < before[1]:  # not a number gives way to a number, and stays where alone
+            kept[stretch] = before if before is not None and isnan(point[1]) else point
+    return [(round(at, 1), float(f"{value:.4g}") if isfinite(value) else None) for at, value in kept.values()]
 
 
 def _stretch(span: float) -> float:
     """The width of a stretch in seconds: 0 for none, else a power of two, so that it seldom changes."""
     need = span / MOST_POINTS
-    return 2.0 ** math.ceil(math.log2(need)) if need > 0.5 else 0.0
+    return 2.0 ** ceil(log2(need)) if need > 0.5 else 0.0
 
 
 def _shown(value: Any) -> Any:
@@ -108,6 +109,6 @@ def _shown(value: Any) -> Any:
         return {**shown, "labels": redacted(shown["labels"])} if "labels" in shown else shown
     if isinstance(value, list | tuple):
         return [_shown(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
+    if isinstance(value, float) and not isfinite(value):
         return None
     return value

@@ -195,6 +195,7 @@ class _Server:
         assert task is not None
         self._streams.add(task)
         try:
+            listener.put(*await self._by_hand(self._feed.now, door.role))
             await self._stream(response, listener)
         except ConnectionResetError:
             pass  # the page was closed

@@ -86,12 +86,17 @@ function sayer(message) {
   return message.to ? `${who}, to ${message.to}` : who;
 }
 
+function inSight(node) {
+  const { top, bottom, height } = node.getBoundingClientRect();
+  return height > 0 && bottom > 0 && top < innerHeight / 2;
+}
+
 /** What must not be missed, however deep the trainee is in a chart. */
 function announce(view) {
   const before = seen ?? { pages: [], messages: [], hints: [] };
   if (seen) {
     for (const page of fresh(view.pages, before.pages, pageWords)) {
-      if (page.channel === "pagerduty") toast(page.status === "firing" ? "Page" : "Resolved", page.title, page.status === "firing" ? "bad" : "good");
+      if (page.channel === "pagerduty" && !inSight(byId("page"))) toast(page.status === "firing" ? "Page" : "Resolved", page.title, page.status === "firing" ? "bad" : "good");
     }
     for (const one of view.messages.slice(before.messages.length)) toast(sayer(one), one.text);
     for (const one of view.hints.slice(before.hints.length)) toast(`Hint ${one.number}`, one.text);
