@@ -190,8 +190,6 @@ def prove(scenario: str, runbook: str, do_nothing: bool, format_: str, **options
         console.data(proof.to_json().rstrip("\n"))
     console.say(f"proof: {proof.result}: {proof.why}", "bold green" if proof.result == "proven" else "bold red")
     if proof.mitigated_after_s is not None:
-        console.say(
-            f"  users were well {proof.mitigated_after_s:.0f} s after the effect, of {proof.held_s:.0f} s there were"
-        )
+        console.say(f"  users were well {proof.mitigated_after_s:.0f} s after the effect, of {proof.held_s:.0f} s")
     console.say(f"report: {result.run_dir / 'report.html'}")
     return exit_code(proof, result)

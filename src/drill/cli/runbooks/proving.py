@@ -28,6 +28,7 @@ from drill.core.labels import matches
 from drill.core.problems import did_you_mean
 from drill.journal import events as e
 from drill.report.write import write_whole
+from drill.runbook.attributes import fill
 from drill.runbook.model import Cell, Runbook
 from drill.runbook.records import STEPS, Step, append
 from drill.runbook.walk import Walker
@@ -141,6 +142,8 @@ class Responder:
     won_at: float = 0.0
     ended_at: float = 0.0
     steps: list[Step] = field(default_factory=list)
+    _values: dict[str, str] = field(default_factory=dict)
+    _begun: bool = False
     _over: threading.Event = field(default_factory=threading.Event)
 
     @contextlib.contextmanager
@@ -154,19 +157,33 @@ class Responder:
         finally:
             self._over.set()
             thread.join(60)
+            if self.rehearsal.settings.target != "sandbox":  # one that stays is handed back as it was
+                self._take_back(running)
+
+    def _take_back(self, running: wiring.Running) -> None:
+        """Play the undo of what was played, the last first."""
+        walker = self._walker(running)
+        for step in reversed(self.steps):
+            played = self.rehearsal.runbook.cell(step.name)
+            undo = self.rehearsal.runbook.cell(played.attributes.get("undo", "")) if played else None
+            if undo is not None and step.outcome not in ("unavailable", "failed"):
+                walker.values |= self._values
+                append(running.run_dir / STEPS, walker.act(undo))
 
     def _hear(self, event: e.AnyEvent) -> None:
         match event:
+            case e.TimelineStarted():
+                self._begun = True
             case e.InjectionEffective():
                 self.effect_at = self.effect_at or event.since
             case e.InjectionEnded():
                 self.ended_at = self.ended_at or event.first
             case e.AbortRequested() | e.RunFinished():
                 self._over.set()
-            case e.AlertsSeen() if not self.alert_at:
+            case e.AlertsSeen() if self._begun and not self.alert_at:
                 expected = [alert.match for alert in self.rehearsal.compiled.plan.expected]
                 firing = (span.labels for span in event.spans if span.state == "firing")
-                if self.effect_at and any(matches(match, labels) for labels in firing for match in expected):
+                if any(matches(match, labels) for labels in firing for match in expected):
                     self.alert_at = event.at
 
     def _stopped(self) -> bool:
@@ -194,6 +211,9 @@ class Responder:
         if self.idle_only:
             self.result, self.why = "not proven", "nothing was done, and users were not well again"
             return
+        if self._stopped():
+            self.result, self.why = "not proven", "the fault was over before anything could be done"
+            return
         if self._mitigated(running):
             self._look_well(running)
 
@@ -210,25 +230,28 @@ class Responder:
 
     def _mitigated(self, running: wiring.Running) -> bool:
         """Play every cell; False when one could not be done."""
-        rehearsal = self.rehearsal
-        plan, sandbox = rehearsal.compiled.plan, running.sandbox
-        world = sandbox_world(sandbox.id, running.observer.prometheus, rehearsal.fast_forward)
-        values = {"SERVICE": _paged_service(plan.expected[0].match, plan.service), "NAMESPACE": "default"}
-        walker = Walker(rehearsal.runbook, world, values, BY, running.clock, stop=self._stopped)
-        for play, cell in rehearsal.plays:
+        walker = self._walker(running)
+        for play, cell in self.rehearsal.plays:
             walker.values |= play.with_
             if "POD" in walker.missing(cell) and not walker.find_pod():
                 self.result, self.why = "not proven", "the cell worst-replica names no replica"
                 return False
-            self.tell(f"playing {cell.name}: {walker.text(cell)}")
+            self.tell(f"playing {cell.name}: {fill(walker.text(cell), walker.values)}")
             step = walker.act(cell)
             self.steps.append(step)
+            self._values = dict(walker.values)
             append(running.run_dir / STEPS, step)
             self.tell(f"{cell.name}: {step.outcome}{f' ({step.why})' if step.why else ''}")
             if step.outcome in ("failed", "unavailable", "contradicted"):
                 self.result, self.why = "not proven", f"{cell.name} {step.outcome}: {step.why}"
                 return False
         return True
+
+    def _walker(self, running: wiring.Running) -> Walker:
+        rehearsal, plan = self.rehearsal, self.rehearsal.compiled.plan
+        world = sandbox_world(running.sandbox.id, running.observer.prometheus, rehearsal.fast_forward)
+        values = {"SERVICE": _paged_service(plan.expected[0].match, plan.service), "NAMESPACE": "default"}
+        return Walker(rehearsal.runbook, world, values, BY, running.clock, stop=self._stopped)
 
     def _look_well(self, running: wiring.Running) -> None:
         """Users must be well by ``mitigated_when`` before the fault's time is over."""
@@ -263,7 +286,7 @@ class Responder:
         lasting = well.for_ / self.rehearsal.fast_forward
         while not self._stopped():
             try:
-                holds = running.observer.query(well.promql)
+                holds = running.observer.holds(well.promql)
             except DrillError:
                 holds = False
             now = time.monotonic()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import re
 import threading
 import time
@@ -54,11 +53,8 @@ class Lookout:
 
     def _health(self) -> None:
         conditions = self._stage.state.healthy
-        healthy = bool(conditions) and all(self._holds(one.promql) for one in conditions)
+        healthy = bool(conditions) and all(self._running.observer.holds(one.promql) for one in conditions)
         self._stage.give(Health(healthy))
-
-    def _holds(self, promql: str) -> bool:
-        return any(not math.isnan(sample.value) for sample in self._running.observer.samples(promql))
 
     def _replicas(self) -> None:
         status = self._running.sandbox.status()
