@@ -51,13 +51,11 @@ def hold_session(wish: Wish, console: Console, *, my_card: bool = False) -> Held
         console.say(text, style)
     with (
         _ended_by_signals(conductor),
-        opened(conductor.stage, conductor.run_dir.name) as address,
         _pages(conductor, console) as pages,
+        opened(conductor.stage, conductor.run_dir.name, pages.facilitator_url if pages else "") as address,
     ):
         if not wish.solo:
             console.say(f"  The facilitator joins with: drill facilitate {address.session}", "bold")
-            if pages is not None:
-                console.say(f"  or in a browser: {pages.facilitator_url}", "bold")
         conductor.start()
         try:
             _talk(conductor, console, pages.trainee_url if pages else "")

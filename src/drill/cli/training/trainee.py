@@ -166,7 +166,7 @@ class Trainee:
             self._do(c.Note(text=line))
             return
         word = line.split()[0]
-        text = f"'{word}' is not a command here; {did_you_mean(word, HELP)}. `shell` runs anything."
+        text = f"'{word}' is not a command here ({did_you_mean(word, HELP)}); `shell` runs anything"
         self._prompt.say([(line, "yellow") for line in wrapped(text)])
 
     def _do(self, command: c.TraineeCommand) -> None:
