@@ -28,7 +28,7 @@ $(INSTALLED): pyproject.toml .ci/setup-venv
 programs: $(INSTALLED)
 	@.ci/setup-programs $(BIN)/drill
 
-setup-test: setup ## Also get what only tests use: Chromium and user-mode-linux (root needed; else they skip).
+setup-test: setup ## Also get what only tests use: Chromium, user-mode-linux and tmux (root needed; else they skip).
 	@.ci/setup-programs --test
 
 demo: setup ## The main job: break the sandbox's checkout and watch its page fire, arrive and resolve.

@@ -233,3 +233,21 @@ def test_recover_and_abort_say_what_they_did(shell: Any) -> None:
     assert "aborted: run with process id 7" in shell.out
     assert shell("abort", "--clear") == 0
     assert shell.out == "runs are allowed again\n"
+
+
+def test_an_address_is_never_broken_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is copied from there, its key included; other words are wrapped between words."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
+    address = "http://127.0.0.1:40000/0123456789abcdef/#0123456789abcdef0123456789abcdef"
+    out = Terminal()
+    console = Console(out=out)
+    console.say(f"  in a browser: {address}", "bold")
+    assert address in out.getvalue()
+    console.say("word " * 20, "bold")
+    assert all(line.count("word") <= 8 for line in out.getvalue().splitlines()[1:])

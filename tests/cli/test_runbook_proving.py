@@ -55,7 +55,7 @@ class Toy:
             "wiring.Running",
             SimpleNamespace(
                 journal=SimpleNamespace(subscribe=self.listeners.append),
-                observer=SimpleNamespace(samples=lambda _: [SimpleNamespace(value=0.0)] if self.well else []),
+                observer=SimpleNamespace(holds=lambda _: self.well),
                 sandbox=SimpleNamespace(id="toy"),
                 clock=time.time,
                 end=self.ended,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from drill.core.actions import KillReplica, undo_of
 from drill.core.observations import AlertSpan, Notification
 from drill.engine.state import (
     Abort,
@@ -13,6 +14,7 @@ from drill.engine.state import (
     Check,
     Checked,
     Command,
+    EndAsked,
     Enter,
     Finish,
     Guarded,
@@ -25,7 +27,7 @@ from drill.engine.state import (
     Stage,
     Undo,
 )
-from drill.plan.model import AbortCondition
+from drill.plan.model import AbortCondition, Step
 from engine.conversation import MATCH, Talk, injection, plan
 
 
@@ -176,3 +178,36 @@ def test_an_alert_that_fires_already_forbids_the_first_touch():
     commands = talk.turn(36.0)
     assert kinds(commands)[0] == "Abort"
     assert not any(isinstance(command, Act | Undo) for command in commands)
+
+
+def test_faults_end_early_in_the_ordinary_way_and_the_alert_is_seen_to_resolve():
+    talk = Talk(plan(injection("slow", for_s=2000)))
+    to_hold(talk)
+    assert kinds(talk.turn(12, EndAsked())) == ["Undo", "Undo", "Enter"]
+    assert talk.state.phase == "recover"
+    assert not talk.state.stopping
+    assert not talk.state.aborted
+    assert kinds(talk.turns(12.5, acted(talk, "slow", undo=True))) == ["Check"]
+    assert kinds(talk.turn(13, Checked("slow", clean=True))) == ["Enter"]
+    assert talk.state.phase == "resolve"
+
+
+def test_faults_that_have_not_begun_never_do_once_the_end_was_asked_for():
+    talk = Talk(plan(injection("slow"), injection("later", at_s=30)))
+    to_hold(talk)
+    assert kinds(talk.turn(12, EndAsked())) == ["Undo", "Undo", "Enter"]
+    assert talk.state.injections["later"].stage.value == "ended"
+
+
+def test_the_same_undo_is_done_once():
+    kill = KillReplica(injection="kill", replica="checkout-1")
+    steps = tuple(Step(at_s=float(number), action=kill, undo=undo_of(kill)) for number in range(3))
+    once = injection("kill", for_s=5, replicas=1).with_(steps=steps)
+    talk = Talk(plan(once))
+    to_t0(talk)
+    for at in (6.0, 7.0, 8.0):
+        talk.turn(at)
+        talk.turn(at + 0.1, Acted("kill", kill, False, at))
+    talk.turn(8.5, Measured("kill", True, 8.5))
+    assert kinds(talk.turn(20)) == ["Undo", "Enter"]
+    assert kinds(talk.turn(21, Acted("kill", undo_of(kill), True, 21.0))) == ["Check"]

@@ -63,7 +63,7 @@ def test_the_three_shipped_drills_are_what_they_are_meant_to_be() -> None:
     onboarding = drills["onboarding"]
     assert onboarding is not None
     assert len(onboarding.scenarios) == 6
-    last = yaml.safe_load((ROOT / "drills" / onboarding.scenarios[-1].scenario).read_text())
+    last = yaml.safe_load((ROOT / "scenarios" / f"{onboarding.scenarios[-1].scenario}.yaml").read_text())
     assert len(last["injections"]) == 2
 
 

@@ -197,7 +197,7 @@ def test_the_matrix_is_shown_in_every_form() -> None:
     assert summary(found) == "1 of 3 alert rules are proven, 1 of 2 that page"
     assert rows(found)[0][:4] == ("SLOLatencyFastBurn fast", "page", "proven", "9d23h")
     page = to_html(found)
-    assert '<a href="20260101-x/report.html"' in page
+    assert '<a href="./20260101-x/report.html"' in page
     assert "<script" not in page
     assert Coverage.model_validate_json(found.model_dump_json(by_alias=True)) == found
 

@@ -11,6 +11,8 @@ import pytest
 
 from drill.report.html import to_html
 from report.test_report import EVIL, poisoned_report, report_of
+from security.test_planted_markup import PAGES
+from web.browsing import DESK, PHONE, browser, sticks_out
 
 pytestmark = pytest.mark.browser
 PROBE = (
@@ -65,3 +67,22 @@ def test_nothing_sticks_out(width: int, tmp_path: Path) -> None:
     frame = f'<iframe srcdoc="{page.replace("&", "&amp;").replace(chr(34), "&quot;")}" width={width} height=3000></iframe>'
     probe = "<script>onload=()=>{document.title='over '+frames[0].document.documentElement.dataset.wide}</script>"
     assert "<title>over 0</title>" in dump(f"<html><body>{frame}{probe}</body></html>", tmp_path)
+
+
+LONG = "averylongword" * 12 + " and some more words"
+
+
+@pytest.mark.parametrize("name", ["report.html", "gameday.html", "coverage.html"])
+def test_long_names_do_not_stick_out(name: str, tmp_path: Path) -> None:
+    """Names without a place to break, in every field: no sideways scrolling on a phone, a desk, or paper."""
+    page_text = PAGES[name](tmp_path, LONG)
+    (tmp_path / "long.html").write_text(page_text)
+    with browser(tmp_path) as watched:
+        page = watched.open(f"file://{tmp_path}/long.html", PHONE)
+        assert sticks_out(page) <= 0
+        page.set_viewport_size(DESK)
+        assert sticks_out(page) <= 0
+        page.emulate_media(media="print")
+        page.set_viewport_size({"width": 688, "height": 980})  # A4 between its margins
+        assert sticks_out(page) <= 0
+        assert watched.mistakes == []

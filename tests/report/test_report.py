@@ -17,6 +17,7 @@ from drill.core.errors import Unavailable
 from drill.core.observations import RuleStatus
 from drill.journal.events import AbortRequested, Preflight
 from drill.report import Report, build, write_all
+from drill.report.charts import WIDE, chart
 from drill.report.html import safe_link, to_html
 from drill.report.json_schema import report_schema
 from drill.report.junit import to_junit
@@ -182,6 +183,25 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> Non
     with pytest.raises(OSError, match=r"report\.json"):
         write_all(tmp_path, plan(), journal())
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_samples_before_the_drawn_time_are_left_out() -> None:
+    """They would be heaped up at the edge of the chart, as a line straight up."""
+    report = report_of()
+    (series,) = report.series
+    early = series.model_copy(
+        update={
+            "offset_s": (-900.0, *series.offset_s),
+            "error_ratio": (1.0, *series.error_ratio),
+            "burn_rates": {name: (99.0, *values) for name, values in series.burn_rates.items()},
+        }
+    )
+    before, after = (chart(one, WIDE) for one in (report, report.model_copy(update={"series": (early,)})))
+    paths = [re.findall(r'd="(M[^"]*)"[^>]*class="curve', drawn) for drawn in (before, after)]
+    assert len(paths[0]) > 1
+    starts = [float(re.match(r"M(\S+)", path)[1]) for path in paths[1]]  # type: ignore[index]
+    assert min(starts) > WIDE.left
+    assert [len(path) for path in paths[0]] == [len(path) for path in paths[1]]
 
 
 EVIL = "<script>alert('x')</script>"

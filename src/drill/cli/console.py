@@ -57,7 +57,9 @@ class Console:
         if self.quiet:
             return
         if style and self.is_terminal:
-            self.rich.print(text, style=style)
+            self.rich.print(
+                text, style=style, soft_wrap="://" in text
+            )  # an address stays whole for whoever copies it
         else:
             _write(self._talk, text)
 

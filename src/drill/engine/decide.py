@@ -165,7 +165,7 @@ def _advance(state: State, injection: PlannedInjection, now: float, commands: li
     match current.stage:
         case Stage.WAITING | Stage.APPLYING | Stage.MEASURING | Stage.HOLDING:
             return _run_steps(state, injection, now, commands)
-        case Stage.REVERTING if current.undone >= current.fired:
+        case Stage.REVERTING if current.undone >= current.undoing:
             commands.append(Check(injection.id))
             return state.with_injection(injection.id, stage=Stage.CHECKING)
         case _:
@@ -203,8 +203,9 @@ def _stop(state: State, injection: PlannedInjection, current: InjectionState, co
 
 def _revert(state: State, injection: PlannedInjection, commands: list[Command]) -> State:
     fired = injection.steps[: state.injections[injection.id].fired]
-    commands += [Undo(injection.id, step) for step in reversed(fired)]
-    return state.with_injection(injection.id, stage=Stage.REVERTING)
+    once = {step.undo: step for step in fired}  # a replica killed twenty times is awaited once
+    commands += [Undo(injection.id, step) for step in reversed(once.values())]
+    return state.with_injection(injection.id, stage=Stage.REVERTING, undoing=len(once))
 
 
 # ---- phases ----------------------------------------------------------------------------------------------

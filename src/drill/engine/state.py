@@ -193,6 +193,8 @@ class InjectionState:
     effective: bool = False
     since: float = 0.0
     """When the effect was proven."""
+    undoing: int = 0
+    """Undos ordered: one for each different one."""
     undone: int = 0
 
 

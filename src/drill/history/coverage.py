@@ -18,6 +18,8 @@ from drill.history.index import PastRun
 from drill.report.model import Alert
 from drill.verify.model import AlertVerdict
 
+PROOF_AGE_S = 90 * 86400.0
+"""From this age on a proof is old."""
 State = Literal["proven", "late", "silent", "failed", "noise", "fired", "unknown", "untested"]
 MEANINGS: dict[State, str] = {
     "proven": "fired on time, reached its receiver and resolved",

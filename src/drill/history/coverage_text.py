@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from pathlib import PurePath
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from drill.core.clock import parse_rfc3339
 from drill.core.units import format_duration
-from drill.history.coverage import MEANINGS, Cell, Coverage, RuleCoverage, State
+from drill.history.coverage import MEANINGS, PROOF_AGE_S, Cell, Coverage, RuleCoverage, State
+from drill.report.html import local_link
 
+DAY_S = 86400.0
 COLUMNS = ("rule", "severity", "state", "age of the proof", "by")
 TONES: dict[State, str] = {
     "proven": "good", "late": "doubt", "silent": "bad", "failed": "bad", "noise": "bad", "fired": "calm",
@@ -44,22 +47,52 @@ def age(rule: RuleCoverage) -> str:
     return "–" if rule.proof_age_s is None else format_duration(max(1.0, rule.proof_age_s))
 
 
+def days(rule: RuleCoverage) -> str:
+    """Return the age of the proof in whole days where it has some: ``104 d``."""
+    old = rule.proof_age_s
+    return age(rule) if old is None or old < 2 * DAY_S else f"{old / DAY_S:.0f} d"
+
+
 def cell_words(cell: Cell) -> str:
     """Return ``latency-spike checkout: proven, fired after 3.8s``."""
     fired = f" after {format_duration(cell.fired_after_s)}" if cell.fired_after_s is not None else ""
     return f"{cell.scenario} {cell.service}: {cell.state}{fired}"
 
 
-def to_html(found: Coverage) -> str:
-    """Render one self-contained page: rules down, scenarios across."""
-    cells = {
-        (index, f"{cell.scenario} {cell.service}"): cell
-        for index, rule in enumerate(found.rules)
-        for cell in rule.cells
-    }
+def to_html(found: Coverage, base: str = "", stale_s: float = PROOF_AGE_S) -> str:
+    """Render one self-contained page: rules down, scenarios across. *base* leads from it to the runs."""
+    pages = found.pages
+    proven = [rule for rule in found.rules if rule.proof_age_s is not None]
+    todo = [rule for rule in pages if rule.state != "proven" or (rule.proof_age_s or 0.0) > stale_s]
     return _environment().get_template("coverage.html.j2").render(
-        c=found, cells=cells, tones=TONES, meanings=MEANINGS, summary=summary(found)
+        c=found, base=base, stale_s=stale_s, tones=TONES, meanings=MEANINGS, summary=summary(found), todo=todo,
+        tone="bad" if any(rule.state in ("silent", "failed") for rule in pages) else "doubt" if todo else "good",
+        pages=_share(pages), rules=_share(found.rules), groups=_groups(found.rules),
+        columns=sorted({column for rule in found.rules for column in _cells(rule)}),
+        oldest=max(proven, key=lambda rule: rule.proof_age_s or 0.0, default=None),
+        untested=sum(rule.state == "untested" for rule in found.rules),
     )  # fmt: skip
+
+
+def _share(rules: Sequence[RuleCoverage]) -> dict[str, int]:
+    return {"proven": sum(rule.proven_at is not None for rule in rules), "all": len(rules)}
+
+
+def _groups(rules: Sequence[RuleCoverage]) -> list[tuple[str, list[RuleCoverage]]]:
+    """The rules by what they watch, those that page first in each group."""
+    groups: dict[str, list[RuleCoverage]] = {}
+    for rule in rules:
+        labels = rule.labels
+        about = labels.get("sloth_id") or labels.get("service") or PurePath(rule.file).name or "other"
+        groups.setdefault(about, []).append(rule)
+    rank = {"page": 0, "ticket": 1, "log": 2}
+    return [
+        (name, sorted(members, key=lambda rule: rank.get(rule.severity, 3))) for name, members in groups.items()
+    ]
+
+
+def _cells(rule: RuleCoverage) -> dict[tuple[str, str], Cell]:
+    return {(cell.scenario, cell.service): cell for cell in rule.cells}
 
 
 @cache
@@ -68,7 +101,9 @@ def _environment() -> Environment:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"rule_name": name, "age": age, "duration": format_duration}
+    environment.filters |= {
+        "rule_name": name, "days": days, "duration": format_duration, "cells": _cells, "local_link": local_link,
+    }  # fmt: skip
     return environment
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from drill.core.units import format_duration, format_ratio
-from drill.history.coverage import Coverage
+from drill.history.coverage import PROOF_AGE_S, Coverage
 from drill.history.coverage_text import name as rule_name
 from drill.history.index import PastRun
 from drill.report.model import ActionItem
@@ -27,7 +27,7 @@ class Limits:
 
     budget_floor: float = 0.2
     """docs/error-budget-policy.md: below 20 % no drill runs against the real service."""
-    proof_age_s: float = 90 * DAY_S
+    proof_age_s: float = PROOF_AGE_S
 
 
 @dataclass(frozen=True)

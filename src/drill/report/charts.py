@@ -104,7 +104,7 @@ def _bands(lanes: Sequence[Lane], x: Scale, top: float, height: float) -> str:
 
 
 def _heading(text: str, y: float) -> str:
-    return element("text", words(text), x=0, y=y - 9, class_="panel-title")
+    return element("text", words(fitted(text, 300, 13)), x=0, y=y - 13, class_="panel-title")
 
 
 def _side(lines: Sequence[tuple[str, str]], y: float, layout: Layout) -> str:
@@ -130,7 +130,7 @@ def _sli_panel(series: Sequence[Series], x: Scale, top: float, layout: Layout) -
     allowed = 1 - series[0].objective
     parts.append(_limit(y(allowed), "objective", x, layout, y(allowed)))
     for n, one in reversed(list(enumerate(series))):
-        points = thin(list(zip(one.offset_s, one.error_ratio, strict=True)), x, y)
+        points = thin(_inside(one.offset_s, one.error_ratio, x), x, y)
         parts.append(titled(f"Share of bad requests, {one.slo}", line(points, class_=f"curve sli-{n}")))
     if layout.beside:
         parts.append(_side([(f"sli-{n}", one.slo) for n, one in enumerate(series)], top, layout))
@@ -153,10 +153,15 @@ def _burn_panel(report: Report, one: Series, x: Scale, top: float, layout: Layou
         label_at = max(y(factor), label_at + LABEL_HEIGHT)
         parts.append(_limit(y(factor), f"{factors[factor]} {factor:g}×", x, layout, label_at))
     for n, name in enumerate(names):
-        points = thin(list(zip(one.offset_s, one.burn_rates[name], strict=True)), x, y)
+        points = thin(_inside(one.offset_s, one.burn_rates[name], x), x, y)
         parts.append(titled(f"Burn rate over {name}", line(points, class_=f"curve burn-{n}")))
     parts.append(_side([(f"burn-{n}", name) for n, name in enumerate(names)], top, layout))
     return element("g", *parts)
+
+
+def _inside(times: Sequence[float], values: Sequence[float | None], x: Scale) -> list[tuple[float, float | None]]:
+    """The samples of the drawn time; what is older would be heaped up at the edge."""
+    return [(at, value) for at, value in zip(times, values, strict=True) if x.low <= at <= x.high]
 
 
 def _windows_to_draw(report: Report, one: Series) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from functools import cache
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
@@ -77,6 +77,11 @@ def safe_link(link: str) -> str:
     return link if urlsplit(link).scheme in ("http", "https") else ""
 
 
+def local_link(path: str) -> str:
+    """The address of a file near the page, whatever it is called: a name never becomes a scheme or another host."""
+    return f"./{quote(path)}" if path else ""
+
+
 def interval(report: Report, earliest: str, latest: str) -> str:
     """A predicted interval after T0."""
     if report.t0 is None:
@@ -108,6 +113,7 @@ FILTERS = {
     "say": say,
     "tone": tone_of,
     "safe_link": safe_link,
+    "local_link": local_link,
     "json": lambda value: json.dumps(value, indent=1, ensure_ascii=False),
     "predicted": interval,
     "range_s": interval_s,

@@ -13,8 +13,10 @@ from drill.core.units import format_duration, format_ratio
 from drill.core.values import Value
 from drill.journal.events import AnyEvent
 from drill.training import events as t
+from drill.training.fold import see_run
+from drill.training.fold_people import see
 from drill.training.phases import phases_of, resolved_at
-from drill.training.state import State, initial, is_page, see, see_run
+from drill.training.state import State, initial, is_page
 from drill.training.views import InjectionLine, PhaseTime, TimelineLine
 
 
@@ -135,7 +137,7 @@ def debrief_of(state: State) -> Debrief:
             for said, one in zip(state.suspicions, state.grades, strict=True)
         ),
         hints=tuple(
-            f"{hint.number}. {hint.text} ({'asked for' if hint.asked else 'came by itself'}, "
+            f"hint {hint.number}: {hint.text} ({'asked for' if hint.asked else 'came by itself'}, "
             f"{format_duration(round(max(0.0, hint.at - state.paged_at)))} after the page)"
             for hint in state.hints
         ),
@@ -230,7 +232,8 @@ def _actions(state: State) -> Iterable[str]:
     if state.paged_at and not next((page.runbook for page in state.pages if is_page(page)), ""):
         yield "The alert needs a runbook_url: rule owner."
     if state.hints and state.localized_at:
-        yield f"The cause took {len(state.hints)} hints: write what they say into the runbook (runbook owner)."
+        took = "one hint" if len(state.hints) == 1 else f"{len(state.hints)} hints"
+        yield f"It took {took} to find the cause: write into the runbook what they say (runbook owner)."
     if state.paged_at and not state.localized_at and state.ending in ("limit", "given up"):
         yield "The runbook did not lead to the cause in time: walk through it together: runbook owner."
     if state.localized_at and not state.mitigated_at and state.ending in ("limit", "given up"):

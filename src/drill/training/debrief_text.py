@@ -16,7 +16,7 @@ NAMES = {
     "mitigated": "Mitigated",
     "resolved": "Resolved",
 }
-MARKS = {"good": "+", "look": "!", "info": "-"}
+MARKS = {"good": "✓", "look": "!", "info": "·"}
 
 
 def markdown(debrief: Debrief) -> str:
@@ -30,18 +30,17 @@ def _head(debrief: Debrief) -> str:
     lines = [f"# Debrief: {debrief.title}", ""]
     if debrief.real_incident:
         lines += [f"**NOT A DRILL: {debrief.real_incident}**", ""]
-    what = f"`{debrief.scenario}` on **{debrief.service}**"
-    lines += [f"**{_capital(debrief.ending)}.** It was {what}: {_broken(debrief)}.", ""]
-    lines.append(f"Hypothesis: {debrief.hypothesis}")
+    lines += [f"**{_capital(debrief.ending)}.** It was `{debrief.scenario}` on **{debrief.service}**:", ""]
+    lines += [*_broken(debrief), "", f"Hypothesis: {debrief.hypothesis}"]
     if debrief.escalations:
         lines += ["", f"Escalated with: {', '.join(debrief.escalations)}."]
     return "\n".join(lines)
 
 
-def _broken(debrief: Debrief) -> str:
+def _broken(debrief: Debrief) -> list[str]:
     if not debrief.injections:
-        return "nothing was broken"
-    return " and ".join(f"{one.fault} at {', '.join(one.replicas)}" for one in debrief.injections)
+        return ["- nothing was broken"]
+    return [f"- {', '.join(one.replicas)}: {one.what or one.fault}" for one in debrief.injections]
 
 
 def _phases(debrief: Debrief) -> str:
@@ -134,4 +133,4 @@ def _capital(text: str) -> str:
 
 
 def _s(seconds: float) -> str:
-    return format_duration(round(seconds, 1 if seconds < 10 else 0))
+    return format_duration(round(seconds, 1 if seconds < 10 else 0)) if seconds >= 0.05 else "0s"

@@ -36,7 +36,6 @@ class PageTold(TrainingEvent):
 
     kind: Literal["page-told"] = "page-told"
     labels: dict[str, str]
-    annotations: dict[str, str] = {}
 
 
 class Acknowledged(TrainingEvent):
@@ -169,6 +168,13 @@ class FaultsEnding(TrainingEvent):
     why: EndingWhy
 
 
+class FaultRemoved(TrainingEvent):
+    """The fault is gone from all its replicas, and drill did not take it away: what the responder did ended it."""
+
+    kind: Literal["fault-removed"] = "fault-removed"
+    injection: str
+
+
 class SessionEnded(TrainingEvent):
     """Last line: how it ended, in a sentence."""
 
@@ -179,7 +185,7 @@ class SessionEnded(TrainingEvent):
 AnyTrainingEvent = (
     SessionStarted | PageTold | Acknowledged | Suspected | HintShown | Noted | Acted | Looked | SaidDone
     | ClockPaused | ClockResumed | InjectMoved | Whispered | Escalated | RealIncidentDeclared | AbortOrdered
-    | HealthSeen | MitigationSeen | FaultsEnding | SessionEnded
+    | HealthSeen | MitigationSeen | FaultRemoved | FaultsEnding | SessionEnded
 )  # fmt: skip
 TRAINING_EVENT: TypeAdapter[AnyTrainingEvent] = TypeAdapter(
     Annotated[AnyTrainingEvent, Field(discriminator="kind")]

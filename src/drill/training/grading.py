@@ -42,6 +42,10 @@ PHRASES: dict[str, str] = {
     "does not answer": "unreachable",
     "both of": "two",
     "at once": "two",
+    "not enough": "",
+    "no more": "",
+    "no longer": "",
+    "not only": "",
 }
 WORDS: dict[str, str] = {
     "latency": "latency", "delay": "latency", "delayed": "latency", "delays": "latency", "slow": "latency",

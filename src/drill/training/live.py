@@ -16,9 +16,12 @@ from drill.training.build import Around, facilitator_view, trainee_view
 from drill.training.commands import Answer, FacilitatorCommand, TraineeCommand
 from drill.training.debrief import debrief_of
 from drill.training.debrief_text import markdown
+from drill.training.fold import see_run
+from drill.training.fold_people import see
+from drill.training.given import Decision, Given, Order, Tick
 from drill.training.script import Script
-from drill.training.session import Decision, Given, Order, Tick, decide
-from drill.training.state import State, initial, see, see_run
+from drill.training.session import decide
+from drill.training.state import State, initial
 from drill.training.views import FacilitatorView, TraineeView
 
 CarryOut = Callable[[Order], str]

@@ -10,15 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from drill.core.observations import Notification
+from drill.training.script import RuleText
 from drill.training.views import PageText
 
-Annotations = Sequence[tuple[str, Mapping[str, str], Mapping[str, str]]]
-"""Of each alert rule: its name, its labels, its annotations."""
 Channel = Literal["pagerduty", "slack", "log"]
 CHANNELS: dict[str, Channel] = {"pagerduty": "pagerduty", "slack": "slack"}
 
 
-def page_of(notification: Notification, rules: Annotations) -> PageText:
+def page_of(notification: Notification, rules: Sequence[RuleText]) -> PageText:
     """Return what the receiver of *notification* sees."""
     labels = notification.labels
     said = annotations_of(labels, rules)
@@ -37,12 +36,13 @@ def page_of(notification: Notification, rules: Annotations) -> PageText:
     )
 
 
-def annotations_of(labels: Mapping[str, str], rules: Annotations) -> Mapping[str, str]:
+def annotations_of(labels: Mapping[str, str], rules: Sequence[RuleText]) -> Mapping[str, str]:
     """Return the annotations of the rule these labels come from: the one that shares most of them."""
     fitting = [
-        (sum(labels.get(key) == value for key, value in own.items()), said)
-        for name, own, said in rules
-        if name == labels.get("alertname") and all(labels.get(key, value) == value for key, value in own.items())
+        (sum(labels.get(key) == value for key, value in rule.labels.items()), rule.annotations)
+        for rule in rules
+        if rule.name == labels.get("alertname")
+        and all(labels.get(key, value) == value for key, value in rule.labels.items())
     ]
     return max(fitting, key=lambda one: one[0], default=(0, {}))[1]
 

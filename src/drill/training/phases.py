@@ -40,7 +40,7 @@ def _phase(state: State, name: str, at: float, target_s: float | None, note: str
             "at": at,
             "after_s": max(0.0, at - zero) if at and zero else None,
             "target_s": target_s,
-            "note": note,
+            "note": note if at or state.over_at else "",
         }
     )
 
@@ -48,7 +48,7 @@ def _phase(state: State, name: str, at: float, target_s: float | None, note: str
 def _detected(state: State, told: bool) -> PhaseTime:
     if told:
         return _phase(state, "detected", state.paged_at, None, "the page was told")
-    note = "first expected alert firing, by the server's time" if state.detected_at else "no expected alert fired"
+    note = "first expected alert, server's time" if state.detected_at else "no expected alert fired"
     return _phase(state, "detected", state.detected_at, state.script.targets.detect_s, note)
 
 
@@ -67,7 +67,10 @@ def _mitigated(state: State) -> str:
     if state.mitigation_told:
         return "as was said; nothing is measured in a tabletop"
     if state.mitigated_at:
-        return "users well again while the fault was still in place"
+        ended = all(one.removed_by == "responder" for one in state.injections.values())
+        return (
+            "what the responder did ended the fault" if ended else "users well while the fault was still in place"
+        )
     if state.ending == "limit":
         return "fault expired, not mitigated"
     if state.ever_unhealthy and state.healthy_since and not state.acts:

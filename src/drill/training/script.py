@@ -75,6 +75,14 @@ class ScriptSlo(Value):
     page_at: float = 0.0
 
 
+class RuleText(Value):
+    """What an alert rule says to people, and the labels by which its alerts are known."""
+
+    name: str
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
 class Script(Value):
     """One session, fixed before its start. Times are seconds."""
 
@@ -102,6 +110,7 @@ class Script(Value):
     """Labels of the alerts whose first firing counts as detection."""
     services: tuple[ServiceCalls, ...] = ()
     slos: tuple[ScriptSlo, ...] = ()
+    rules: tuple[RuleText, ...] = ()
     lesson: str = ""
     """Id of the curriculum's lesson; empty outside one."""
     brief: str = ""
@@ -126,6 +135,7 @@ class Setting(Value):
     solo: bool = True
     mode: Literal["drill", "tabletop"] = "drill"
     services: tuple[ServiceCalls, ...] = ()
+    rules: tuple[RuleText, ...] = ()
     lesson: str = ""
     brief: str = ""
 

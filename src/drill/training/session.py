@@ -1,114 +1,35 @@
 """``decide(state, now, given) -> Decision``: every decision of a training session, without clock, thread or I/O.
 
-What is decided comes back as events to be recorded (and folded into the state by ``drill.training.state``), as
+What is decided comes back as events to be recorded (``drill.training.fold_people`` folds them into the state), as
 orders to whoever runs the fault, and as an answer to the person who asked.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from drill.core.units import format_duration
 from drill.training import commands as c
 from drill.training import events as t
+from drill.training.fold_people import see
+from drill.training.given import (
+    AbortRun,
+    Added,
+    Decision,
+    EndFaults,
+    Given,
+    Gone,
+    Health,
+    Holding,
+    Stop,
+    Tick,
+    Told,
+    Typed,
+)
 from drill.training.grading import grade
-from drill.training.state import State, see
+from drill.training.leading import PAUSE_LIMIT_S, led, paused_s
+from drill.training.state import State
 
 AFTER_MITIGATION_S = 180.0
 """Time to state the cause and to look around once users are well; then the session ends by itself."""
-PAUSE_LIMIT_S = 1800.0
-"""All pauses together: the fault must be held while the clock stands."""
-
-
-# ---- what decide is given beside commands ----------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Tick:
-    """Time went by, or the run's journal has grown."""
-
-
-@dataclass(frozen=True)
-class Health:
-    """``mitigated_when`` was evaluated."""
-
-    healthy: bool
-
-
-@dataclass(frozen=True)
-class Typed:
-    """A command of the responder's shell: ``changes`` is true for one that changes something."""
-
-    text: str
-    changes: bool
-
-
-@dataclass(frozen=True)
-class Added:
-    """The faults of a second scenario are being added."""
-
-    event: t.Escalated
-
-
-@dataclass(frozen=True)
-class Stop:
-    """The session must end: Ctrl-C, a terminal that is gone, or a run that could not start."""
-
-    reason: str
-    by_person: bool = True
-
-
-@dataclass(frozen=True)
-class Gone:
-    """The run is no more: it ended, or never began. Nothing is waited for from here on."""
-
-    error: str = ""
-
-
-Given = Tick | Health | Typed | Added | Stop | Gone | c.TraineeCommand | c.FacilitatorCommand
-
-
-# ---- what decide orders ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class EndFaults:
-    """Take all faults away in the ordinary way, and go on observing until the alerts have resolved."""
-
-
-@dataclass(frozen=True)
-class AbortRun:
-    """Take all faults away at once and end."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class AddFaults:
-    """Start the faults of a second scenario; whether that can be is known to who has the target."""
-
-    scenario: str
-
-
-Order = EndFaults | AbortRun | AddFaults
-
-
-@dataclass
-class Decision:
-    """What follows from what was given."""
-
-    events: list[t.AnyTrainingEvent] = field(default_factory=list)
-    orders: list[Order] = field(default_factory=list)
-    answer: c.Answer = field(default_factory=lambda: c.Answer(ok=True, text=""))
-
-    def refuse(self, text: str) -> None:
-        """Answer no."""
-        self.answer = c.Answer(ok=False, text=text)
-
-    def agree(self, text: str, *events: t.AnyTrainingEvent) -> None:
-        """Answer yes and record *events*."""
-        self.answer = c.Answer(ok=True, text=text)
-        self.events += events
 
 
 def decide(state: State, now: float, given: Given) -> Decision:
@@ -125,7 +46,9 @@ def decide(state: State, now: float, given: Given) -> Decision:
                 decision.events.append(t.HealthSeen(healthy=given.healthy))
         case Typed():
             decision.events.append(t.Acted(text=given.text, via="shell") if given.changes else _looked(given))
-        case Added():
+        case Holding():
+            decision.events += _removed(state, given)
+        case Told() | Added():
             decision.events.append(given.event)
         case Stop():
             by = "trainee" if given.by_person else "system"
@@ -135,10 +58,22 @@ def decide(state: State, now: float, given: Given) -> Decision:
         case c.Acknowledge() | c.Suspect() | c.AskHint() | c.Note() | c.Act() | c.Done():
             _trainee(state, given, decision)
         case _:
-            _facilitator(state, now, given, decision)
+            led(state, now, given, decision)
     decision.events = [event.with_(at=event.at or now) for event in decision.events]
     _follow_up(state, now, decision)
     return decision
+
+
+def _removed(state: State, given: Holding) -> list[t.FaultRemoved]:
+    """Faults that are held no more although drill has not let go of them."""
+    if state.ending:
+        return []
+    return [
+        t.FaultRemoved(injection=key)
+        for key, one in state.injections.items()
+        if one.state == "in effect" and one.held and not one.removed_by
+        if not any((key.rpartition("/")[2], replica) in given.held for replica in one.replicas)
+    ]
 
 
 def _gone(state: State, given: Gone, decision: Decision) -> None:
@@ -226,75 +161,6 @@ def _done(state: State, command: c.Done, decision: Decision) -> None:
     else:
         for_s = format_duration(round(state.script.healthy_for_s))
         decision.refuse(f"it looks good; it must stay so for {for_s} to count. Look again in a moment")
-
-
-# ---- the facilitator -------------------------------------------------------------------------------------
-
-
-def _facilitator(state: State, now: float, command: c.FacilitatorCommand, decision: Decision) -> None:
-    match command:
-        case c.Pause():
-            _pause(state, now, decision)
-        case c.Resume():
-            if state.paused_since:
-                decision.agree("the clock runs", t.ClockResumed())
-            else:
-                decision.refuse("the clock is running")
-        case c.HoldInject() | c.ReleaseInject() | c.SkipInject():
-            _move_inject(state, command, decision)
-        case c.Whisper():
-            decision.agree("said", t.Whispered(text=command.text))
-        case c.FacilitatorNote():
-            decision.agree("noted", t.Noted(by="facilitator", text=command.text))
-        case c.Escalate():
-            _escalate(state, command, decision)
-        case c.RealIncident():
-            decision.agree("everything is being undone", t.RealIncidentDeclared(reason=command.reason))
-        case c.Abort():
-            decision.agree("everything is being undone", t.AbortOrdered(reason=command.reason))
-
-
-def _pause(state: State, now: float, decision: Decision) -> None:
-    if state.paused_since:
-        decision.refuse("the clock stands already")
-    elif paused_s(state, now) >= PAUSE_LIMIT_S:
-        decision.refuse(f"the clock has stood for {format_duration(PAUSE_LIMIT_S)}: a fault is not held for ever")
-    else:
-        decision.agree("the clock stands; the fault stays", t.ClockPaused())
-
-
-def paused_s(state: State, now: float) -> float:
-    """Seconds the clock has stood so far."""
-    open_s = now - state.paused_since if state.paused_since else 0.0
-    return sum(end - start for start, end in state.pauses) + open_s
-
-
-def _move_inject(state: State, command: c.HoldInject | c.ReleaseInject | c.SkipInject, decision: Decision) -> None:
-    ids = [inject.id for inject in state.script.injects]
-    if command.id not in ids:
-        decision.refuse(f"there is no inject '{command.id}'; there are: {', '.join(ids) or 'none'}")
-        return
-    now_is = state.injects.get(command.id, "planned")
-    if now_is in ("said", "skipped"):
-        decision.refuse(f"{command.id} was {now_is} already")
-    elif isinstance(command, c.ReleaseInject):
-        decision.agree(f"{command.id} is said", t.InjectMoved(id=command.id, state="said"))
-    elif isinstance(command, c.SkipInject):
-        decision.agree(f"{command.id} is dropped", t.InjectMoved(id=command.id, state="skipped"))
-    elif now_is == "held":
-        decision.refuse(f"{command.id} is held already; release-inject says it")
-    else:
-        decision.agree(f"{command.id} waits until you release it", t.InjectMoved(id=command.id, state="held"))
-
-
-def _escalate(state: State, command: c.Escalate, decision: Decision) -> None:
-    if state.script.mode == "tabletop":
-        decision.refuse("a tabletop has no faults to add")
-    elif not state.in_place():
-        decision.refuse("there is no fault in effect now: nothing to add one to")
-    else:
-        decision.agree(f"adding {command.scenario}")
-        decision.orders.append(AddFaults(command.scenario))
 
 
 # ---- what follows ----------------------------------------------------------------------------------------

@@ -206,6 +206,10 @@ class InjectionLine(Value):
     effective_at: float = 0.0
     ended_at: float = 0.0
     removed_by: Literal["", "drill", "responder"] = ""
+    what: str = ""
+    """What is done to each replica, in words: ``delay by 400 ms packets ingress to port 8080 (netem)``."""
+    held: bool = True
+    """Held until it is taken away; false for a deed that is done again and again (a kill)."""
     scenario: str = ""
     """The scenario it came with: the session's own, or one of an escalation."""
 

@@ -41,7 +41,7 @@ def command(out: Path, rules: Sequence[str], at: Any, format_: str) -> int:
         unreadable = index.unreadable
     console = Console(machine=format_ != "text")
     if format_ == "html":
-        console.data(coverage_text.to_html(found).rstrip("\n"))
+        console.data(coverage_text.to_html(found, f"{out}/").rstrip("\n"))
     elif format_ == "json":
         console.data(found.model_dump_json(by_alias=True, indent=2))
     elif format_ == "openmetrics":

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -287,10 +286,9 @@ class Responder:
         lasting = well.for_ / self.rehearsal.fast_forward
         while not self._stopped():
             try:
-                samples = running.observer.samples(well.promql)
+                holds = running.observer.holds(well.promql)
             except DrillError:
-                samples = ()
-            holds = any(not math.isnan(sample.value) for sample in samples)  # `x < 1` may well return 0
+                holds = False
             now = time.monotonic()
             since = (since or now) if holds else 0.0
             if since and now - since >= lasting:

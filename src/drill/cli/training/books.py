@@ -3,21 +3,44 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import cache
+
+import yaml
 
 from drill.core.units import format_duration, parse_duration
 from drill.runbook.attributes import fill
 from drill.scenario.library import shipped
+from drill.target.sandbox.kubectl.objects import NAMESPACE
+from drill.training.script import RuleText
 
-NAMESPACE = "default"
 _RANGE = re.compile(r"\[(\d+(?:ms|[smhdw]))((?::\d*(?:ms|[smhdw])?)?)\]|\boffset (\d+(?:ms|[smhdw]))\b")
 _FRONT = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 _FENCE = re.compile(r"^(```\w+) \{[^}\n]*\}$", re.MULTILINE)
 _CELL = re.compile(r"```promql.*?```", re.DOTALL)
 
 
-def runbooks(values: dict[str, str], fast_forward: float) -> dict[str, str]:
-    """Return every runbook there is by name, ready to be read."""
-    return {path.stem: readable(path.read_text(), values, fast_forward) for path in shipped("runbooks")}
+def reader(fast_forward: float) -> Callable[[str, str], str]:
+    """Return what gives a runbook by its name for a service, ready to be read; empty when there is none."""
+    texts = {path.stem: path.read_text() for path in shipped("runbooks")}
+
+    @cache
+    def read(name: str, service: str) -> str:
+        values = {"SERVICE": service, "NAMESPACE": NAMESPACE}
+        return readable(texts[name], values, fast_forward) if name in texts else ""
+
+    return read
+
+
+def rule_texts(rules_file: str) -> tuple[RuleText, ...]:
+    """Return what the alert rules of a Prometheus rule file say to people."""
+    groups = yaml.safe_load(rules_file).get("groups", [])
+    return tuple(
+        RuleText(name=rule["alert"], labels=rule.get("labels", {}), annotations=rule.get("annotations", {}))
+        for group in groups
+        for rule in group.get("rules", [])
+        if "alert" in rule
+    )
 
 
 def readable(text: str, values: dict[str, str], fast_forward: float) -> str:

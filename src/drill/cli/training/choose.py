@@ -66,10 +66,11 @@ def _wish(choice: Choice, scenario: str) -> Wish:
         seed=seed,
         fast_forward=1.0 if choice.real_time else DEFAULT_FAST_FORWARD,
     )
-    return Wish(scenario=scenario, settings=settings, limit_s=_limit(choice.limit), solo=not choice.facilitator)
+    return Wish(scenario=scenario, settings=settings, limit_s=limit_of(choice.limit), solo=not choice.facilitator)
 
 
-def _limit(text: str) -> float:
+def limit_of(text: str) -> float:
+    """Read ``--limit``. Raises UsageError."""
     try:
         limit_s = parse_duration(text)
     except ValueError as error:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from drill.cli import wiring
 from drill.cli.folders import new_folder
 from drill.cli.settings import RunSettings
+from drill.cli.training.books import reader, rule_texts
 from drill.cli.training.lookout import Lookout
 from drill.cli.training.record import EVENTS, Recorder
 from drill.core.errors import DrillError
@@ -24,10 +25,11 @@ from drill.scenario.loader import Loaded
 from drill.target.sandbox import planned_facts
 from drill.training import events as t
 from drill.training.commands import FacilitatorNote
+from drill.training.given import AbortRun, Added, AddFaults, EndFaults, Gone, Order, Stop, Tick
 from drill.training.hold import held
+from drill.training.leading import PAUSE_LIMIT_S
 from drill.training.live import LiveStage
 from drill.training.script import Script, ServiceCalls, Setting, healthy_when, script_of
-from drill.training.session import PAUSE_LIMIT_S, AbortRun, Added, AddFaults, EndFaults, Gone, Order, Stop, Tick
 from drill.training.views import Link
 
 FOLDER = "training"
@@ -86,6 +88,7 @@ class Conductor:
             nonce=secrets.token_hex(16),
             limit_s=self.wish.limit_s,
             solo=self.wish.solo,
+            rules=rule_texts(self.compiled.path.rules_text),
             services=tuple(ServiceCalls(name=one.name, calls=one.calls) for one in facts.services),
             lesson=self.wish.lesson,
             brief=self.wish.brief,
@@ -134,7 +137,7 @@ class Conductor:
             Link(name="Prometheus", url=ends.prometheus),
             Link(name="Alertmanager", url=ends.alertmanagers[0]),
         )
-        self.stage.look_around(links=links, ready=True)
+        self.stage.look_around(links=links, ready=True, runbook=reader(running.sandbox.spec.fast_forward))
         with Lookout(self.stage, running, self._candidates).looking():
             self._ready.set()
             try:

@@ -34,7 +34,7 @@ def next_lesson(name: str, again: str | None, wish: Wish, console: Console, my_c
         raise ProblemsFound(loaded.problems)
     drill = loaded.drill
     done = read_progress(drill.metadata.name)
-    lesson = _chosen(drill, done, again)
+    lesson = chosen(drill, done, again)
     if lesson is None:
         _all_done(drill, done, console)
         return 0
@@ -58,7 +58,8 @@ def next_lesson(name: str, again: str | None, wish: Wish, console: Console, my_c
     return held.exit_code
 
 
-def _chosen(drill: Drill, done: Progress, again: str | None) -> tuple[int, ScenarioCall] | None:
+def chosen(drill: Drill, done: Progress, again: str | None) -> tuple[int, ScenarioCall] | None:
+    """Return the lesson to hold with its number from 0; None when all are done. Raises UsageError."""
     ids = drill.step_ids()
     if again is not None:
         if again.isdigit() and 1 <= int(again) <= len(ids):

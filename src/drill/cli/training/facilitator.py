@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from drill.cli.training.prompt import Ended, Prompt
-from drill.cli.training.screens import clock, facilitator_lines, where_line, wrapped
+from drill.cli.training.screens import bar, clock, facilitator_lines, wrapped
 from drill.core.errors import Unavailable
 from drill.core.problems import did_you_mean
 from drill.training import commands as c
@@ -45,8 +45,8 @@ class Leads(Protocol):
 class Facilitator:
     """One person's terminal to lead a session."""
 
-    def __init__(self, stage: Leads) -> None:
-        self._stage = stage
+    def __init__(self, stage: Leads, page: str = "") -> None:
+        self._stage, self._page = stage, page
         self._prompt = Prompt([*HELP, "resume", "release", "skip"], "lead> ", self._below)
         self._where = ""
         self._told = 0
@@ -72,6 +72,8 @@ class Facilitator:
         teller = threading.Thread(target=self._tell, args=(stop,), name="drill-teller", daemon=True)
         with self._prompt.taken():
             self._prompt.say(facilitator_lines(self._stage.facilitator_view()))
+            if self._page:
+                self._prompt.say([("", ""), ("  The same in a browser:", "dim"), (self._page, "")])
             self._prompt.say(
                 [("", ""), ("  `help` lists what you may do; what happens is shown as it happens.", "dim")]
             )
@@ -100,7 +102,7 @@ class Facilitator:
             stop.wait(0.2)
 
     def _news(self, view: FacilitatorView) -> None:
-        self._where = where_line(view.trainee)
+        self._where = bar(view.trainee)
         lines = view.timeline[self._told :]
         self._told = len(view.timeline)
         for line in lines:
@@ -109,7 +111,7 @@ class Facilitator:
             self._prompt.say([(one, style) for one in wrapped(text)])
 
     def _below(self) -> str:
-        return f" {self._where}    status timeline whisper pause escalate abort help"
+        return f" {self._where} | status timeline whisper pause escalate abort help"
 
     def _talk(self) -> None:
         while True:
@@ -130,7 +132,8 @@ class Facilitator:
         if known is not None:
             known(rest)
         elif word:
-            self._prompt.say([(f"  '{word}' is not a command here; {did_you_mean(word, HELP)}", "yellow")])
+            text = f"'{word}' is not a command here; {did_you_mean(word, HELP)}"
+            self._prompt.say([(line, "yellow") for line in wrapped(text)])
 
     def _do(self, command: c.FacilitatorCommand) -> None:
         answer = self._stage.facilitator_does(command)

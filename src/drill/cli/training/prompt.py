@@ -50,10 +50,10 @@ class Prompt:
             finally:
                 self.console = Console(out=sys.__stdout__, err=sys.__stderr__)
 
-    def say(self, lines: Sequence[Line], *, bell: bool = False) -> None:
-        """Print *lines*; later, when the terminal is somebody else's at the moment."""
+    def say(self, lines: Sequence[Line], *, bell: bool = False, urgent: bool = False) -> None:
+        """Print *lines*; later, when the terminal is somebody else's at the moment, unless it is urgent."""
         with self._lock:
-            if self._held.is_set():
+            if self._held.is_set() and not urgent:
                 self._queue += lines
                 return
             for text, style in lines:

@@ -52,9 +52,9 @@ def page_lines(page: PageText) -> list[Line]:
     """One message as its receiver shows it; a resolved one and a ticket in short."""
     where = CHANNEL[page.channel]
     if page.status == "resolved":
-        return [(f"  {where}, {clock(page.at)}: {page.title}", "green")]
+        return [(line, "green") for line in wrapped(f"{where}, {clock(page.at)}: {page.title}")]
     if page.channel != "pagerduty":
-        return [(f"  {where}, {clock(page.at)}: {page.title}", "yellow")]
+        return [(line, "yellow") for line in wrapped(f"{where}, {clock(page.at)}: {page.title}")]
     style = "bold red"
     lines = [(rule(where, f"{clock(page.at)} UTC"), style)]
     lines += [(line, style) for line in wrapped(f"TRIGGERED  {page.title}")]
@@ -77,8 +77,10 @@ def message_lines(message: Message) -> list[Line]:
 def status_lines(view: TraineeView) -> list[Line]:
     """Everything at a glance, in less than one screen."""
     lines: list[Line] = [(where_line(view), "bold"), ("", "")]
-    lines += _alert_table(view.alerts)
-    lines += [("", ""), *_slo_table(view.slos)]
+    if view.slos or view.alerts:
+        lines += _alert_table(view.alerts)
+    if any(slo.error_ratio for slo in view.slos):
+        lines += [("", ""), *_slo_table(view.slos)]
     paged = [slo.service for slo in view.slos if slo.relation == "paged"]
     replicas = [one for one in view.replicas if one.service in paged]
     if replicas:
@@ -106,6 +108,16 @@ def where_line(view: TraineeView) -> str:
     return text
 
 
+def bar(view: TraineeView) -> str:
+    """The same in less room, for a line that is always there."""
+    words = {"paged": "PAGED", "acknowledged": "yours", "mitigated": "users are well", "quiet": "all quiet"}
+    text = words.get(view.phase, view.phase)
+    if view.clock.paused:
+        return f"{text} · CLOCK PAUSED"
+    left = max(0.0, view.clock.deadline - view.clock.now)
+    return f"{text} · {minutes(left)} left" if view.clock.deadline else text
+
+
 def minutes(seconds: float) -> str:
     """``4:07``."""
     whole, rest = divmod(int(seconds), 60)
@@ -113,10 +125,11 @@ def minutes(seconds: float) -> str:
 
 
 def _alert_table(alerts: Sequence[AlertLine]) -> Iterable[Line]:
-    if not alerts:
-        yield "  no alert", "dim"
+    loud = [alert for alert in alerts if alert.severity != "log"]
+    if not loud:
+        yield "  no page, no ticket", "dim"
         return
-    for alert in alerts[:6]:
+    for alert in loud[:6]:
         yield (
             f"  {alert.state:<8} {alert.severity:<6} {alert.name:<34} since {clock(alert.since)}",
             LOUD[alert.state],
@@ -125,7 +138,7 @@ def _alert_table(alerts: Sequence[AlertLine]) -> Iterable[Line]:
 
 def _slo_table(slos: Sequence[SloSeries]) -> Iterable[Line]:
     paged = any(slo.relation == "paged" for slo in slos)
-    head = "burn rate now" + (f" (a page fires above {slos[0].page_at:g})" if slos and slos[0].page_at else "")
+    head = "burn rate" + (f" (pages above {slos[0].page_at:g})" if slos and slos[0].page_at else "")
     yield f"  {'SLO':<30} {'bad now':>8}  {head}", "dim"
     shown = [slo for slo in slos if slo.relation != "other"] if paged else list(slos)
     for slo in shown[:10]:
@@ -173,7 +186,7 @@ def _replica_table(replicas: Sequence[ReplicaLine], now: float) -> Iterable[Line
 
 def facilitator_lines(view: FacilitatorView) -> list[Line]:
     """Everything, for who leads the session."""
-    lines: list[Line] = [(f"{view.title} on {view.service} · {where_line(view.trainee)}", "bold"), ("", "")]
+    lines: list[Line] = [(f"{view.title}, on {view.service}", "bold"), (where_line(view.trainee), ""), ("", "")]
     lines += [(line, "") for line in wrapped(f"answer: {view.answer_cause} at {view.answer_component}")]
     for one in view.injections:
         held = f" for {minutes(view.trainee.clock.now - one.effective_at)}" if one.state == "in effect" else ""

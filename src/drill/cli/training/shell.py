@@ -20,8 +20,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from drill.cli.training.lookout import watch_commands
+from drill.training.given import Typed
 from drill.training.live import LiveStage
-from drill.training.session import Typed
 
 CHANGING = frozenset(
     {
@@ -34,7 +34,10 @@ CHANGING_ROLLOUTS = frozenset({"pause", "restart", "resume", "undo"})
 CHANGING_IN_POD = frozenset({"rm", "truncate", "kill", "pkill", "mv", "cp", "tee", "dd", "tc", "iptables", "nft"})
 VALUED = frozenset({"-n", "--namespace", "-c", "--container", "-l", "--selector", "-o", "--output", "--context"})
 PR_SET_PDEATHSIG = 1
-WELCOME = "This is a real shell. kubectl speaks to the services in trouble; `exit` brings you back."
+WELCOME = (
+    "A real shell; `exit` brings you back. kubectl speaks to the services in trouble.",
+    "$SERVICE and $NAMESPACE are set as the runbook has them; $POD is yours to set.",
+)
 
 
 def typed(line: str) -> Typed:
@@ -90,16 +93,23 @@ class Shell:
         rc = self._folder / "rc"
         rc.write_text(RC if bash else "")
         command = [bash, "--rcfile", str(rc), "-i"] if bash else [os.environ.get("SHELL", "/bin/sh"), "-i"]
-        environment = {**os.environ, **self._environment, "DRILL_COMMANDS": str(self._log)}
+        path = self._environment.get("PATH", "")
+        environment = {
+            **self._environment,
+            "SERVICE": self._stage.state.paged_service,
+            "DRILL_COMMANDS": str(self._log),
+            "DRILL_FIRST": path.partition(":")[0],
+        }
         with _no_interrupts():
             subprocess.run(command, env=environment, check=False, preexec_fn=_die_with_parent)
 
 
 RC = """\
 [ -r ~/.bashrc ] && . ~/.bashrc
-PATH=${DRILL_KUBECTL_PATH:+$DRILL_KUBECTL_PATH:}$PATH
+PATH=$DRILL_FIRST:$PATH
 HISTFILE=
 HISTCONTROL=
+HISTIGNORE=
 PS1='on-call$ '
 __drill_last=$(HISTTIMEFORMAT= builtin history 1)
 __drill_note() {

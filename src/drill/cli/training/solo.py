@@ -9,19 +9,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from drill.cli.console import Console, quiet_libraries
+from drill.cli.live_runs import check_not_aborted
 from drill.cli.state import state_dir
 from drill.cli.training.conduct import Conductor, Wish
 from drill.cli.training.door import opened
-from drill.cli.training.environment import kubectl_environment
 from drill.cli.training.record import write_card, write_debrief
 from drill.cli.training.screens import Line, rule, wrapped
 from drill.cli.training.shell import WELCOME, Shell, shell
 from drill.cli.training.trainee import Trainee
-from drill.core.errors import DrillError, ExitCode
+from drill.core.errors import DrillError, ExitCode, Unavailable
 from drill.core.units import format_duration
 from drill.training.debrief import Debrief
+
+if TYPE_CHECKING:
+    from drill.web import Served
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """What ends a session from outside; SIGUSR1 is `drill abort`."""
@@ -40,33 +44,53 @@ class Held:
 def hold_session(wish: Wish, console: Console, *, my_card: bool = False) -> Held:
     """Hold one session in this terminal. Raises DrillError when it could not begin, or could not be undone."""
     quiet_libraries()
+    check_not_aborted()
     conductor = Conductor(wish)
     console.say()
     for text, style in welcome(wish, conductor):
         console.say(text, style)
-    with _ended_by_signals(conductor), opened(conductor.stage, conductor.run_dir.name) as address:
+    with (
+        _ended_by_signals(conductor),
+        _pages(conductor, console) as pages,
+        opened(conductor.stage, conductor.run_dir.name, pages.facilitator_url if pages else "") as address,
+    ):
         if not wish.solo:
             console.say(f"  The facilitator joins with: drill facilitate {address.session}", "bold")
         conductor.start()
         try:
-            _talk(conductor, console)
+            _talk(conductor, console, pages.trainee_url if pages else "")
         finally:
             _end(conductor, console)
     return _debrief(conductor, console, my_card=my_card)
 
 
-def _talk(conductor: Conductor, console: Console) -> None:
+@contextlib.contextmanager
+def _pages(conductor: Conductor, console: Console) -> Iterator[Served | None]:
+    """Serve the web pages while the session goes on; a session goes on without them."""
+    from drill.web import serve
+
+    with contextlib.ExitStack() as stack:
+        try:
+            pages = stack.enter_context(serve(conductor.stage))
+        except OSError as error:
+            console.warn(f"drill: no dashboard page: {error}")
+            pages = None
+        yield pages
+
+
+def _talk(conductor: Conductor, console: Console, dashboard: str) -> None:
     if not conductor.until_ready(READY_S):
         return
     assert conductor.running is not None
-    with shell(conductor.stage, kubectl_environment(conductor.running.sandbox)) as responder:
-        trainee = Trainee(conductor.stage, lambda: _open(responder, console))
+    with shell(conductor.stage, conductor.running.sandbox.shell_environment()) as responder:
+        trainee = Trainee(conductor.stage, lambda: _open(responder, console), dashboard=dashboard)
         if not trainee.run([]):
             conductor.stop("the trainee left")
 
 
 def _open(responder: Shell, console: Console) -> None:
-    console.say(f"  {WELCOME}", "dim")
+    for line in WELCOME:
+        console.say(f"  {line}", "dim")
     responder.open()
 
 
@@ -115,16 +139,28 @@ def welcome(wish: Wish, conductor: Conductor) -> list[Line]:
     return lines
 
 
+def wish_target(conductor: Conductor) -> str:
+    """Return where the session was held."""
+    return conductor.wish.settings.target
+
+
 def _debrief(conductor: Conductor, console: Console, *, my_card: bool) -> Held:
     error = conductor.error
-    if error is not None and not conductor.stage.state.effect_at:
+    state = conductor.stage.state
+    if not state.effect_at and error is not None:
         raise error
+    if not state.effect_at and not state.real_incident and state.run_aborted:
+        raise Unavailable(
+            f"nothing was broken, so there is nothing to talk about: {state.run_aborted}",
+            hint="try again; a machine that is busy with other work disturbs the services",
+        )
     debrief, text = write_debrief(conductor.run_dir)
     console.say()
     console.markdown(text)
-    console.say(
-        f"\n  Kept in {conductor.run_dir}/debrief.md (and .json). `drill debrief last` shows it again.", "dim"
-    )
+    console.say(f"\n  Kept in {conductor.run_dir}/debrief.md", "dim")
+    console.say("  `drill debrief last` shows it again.", "dim")
+    if wish_target(conductor) != "sandbox":
+        console.say("  What you changed in the sandbox stays as you left it: it is one that was kept.", "dim")
     if my_card:
         _, own, path = write_card(conductor.run_dir, state_dir() / "cards")
         console.say()

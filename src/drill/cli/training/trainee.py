@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from drill.cli.training.prompt import Ended, Prompt
-from drill.cli.training.screens import Line, message_lines, page_lines, status_lines, where_line, wrapped
+from drill.cli.training.screens import Line, bar, message_lines, page_lines, status_lines, wrapped
 from drill.training import commands as c
 from drill.training.stage import Stage
 from drill.training.views import SessionClock, TraineeView
@@ -29,12 +29,26 @@ HELP: Mapping[str, str] = {
 WAIT_S = 1.0
 
 
-class Trainee:
-    """One person's terminal. *open_shell* runs the shell in the foreground."""
+Extra = Mapping[str, tuple[str, Callable[[str], None]]]
+"""More commands by name: what the help says, and what they do with the words behind them."""
 
-    def __init__(self, stage: Stage, open_shell: Callable[[], None], dashboard: str = "") -> None:
+
+class Trainee:
+    """One person's terminal. *open_shell* runs the shell in the foreground; None: there is none (a tabletop)."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        open_shell: Callable[[], None] | None,
+        *,
+        dashboard: str = "",
+        extra: Extra | None = None,
+    ) -> None:
         self._stage, self._open_shell, self._dashboard = stage, open_shell, dashboard
-        self._prompt = Prompt([*HELP], "on-call> ", self._below)
+        more = extra or {}
+        shown = {name: text for name, text in HELP.items() if open_shell is not None or name != "shell"}
+        self._help_text = {**shown, **{name: text for name, (text, _) in more.items()}}
+        self._prompt = Prompt([*self._help_text], "on-call> " if open_shell else "tabletop> ", self._below)
         self._shown = TraineeView(
             version=0, session="", commitment="", phase="preparing", clock=SessionClock(now=0.0)
         )
@@ -51,7 +65,10 @@ class Trainee:
             "done": lambda _: self._do(c.Done()),
             "give": lambda text: self._do(c.Done(give_up=True)) if text == "up" else self._unknown(f"give {text}"),
             "help": lambda _: self._help(),
+            **{name: do for name, (_, do) in more.items()},
         }
+        if open_shell is None:
+            del self._commands["shell"]
 
     def run(self, welcome: Sequence[Line]) -> bool:
         """Talk until the session is over; False when the person left before."""
@@ -65,6 +82,11 @@ class Trainee:
             finally:
                 stop.set()
                 teller.join(2 * WAIT_S)
+
+    def tell(self, text: str) -> None:
+        """Say something to the person; nothing when *text* is empty."""
+        if text:
+            self._prompt.say([(line, "yellow") for line in wrapped(text)])
 
     # ---- what comes in ----
 
@@ -82,7 +104,7 @@ class Trainee:
     def _news(self, view: TraineeView) -> None:
         """Say what is new since the last view."""
         before, self._shown = self._shown, view
-        if before.phase == "preparing" and view.phase == "quiet":
+        if before.phase == "preparing" and view.phase != "preparing":
             self._prompt.say(self._on_call(view))
         for page in view.pages[len(before.pages) :]:
             lines = page_lines(page)
@@ -91,7 +113,7 @@ class Trainee:
                 lines += [("  `ack` takes it, `runbook` says what to do, `help` lists the rest.", "dim")]
             self._prompt.say(lines, bell=first)
         for message in view.messages[len(before.messages) :]:
-            self._prompt.say(message_lines(message), bell=True)
+            self._prompt.say(message_lines(message), bell=True, urgent=message.kind == "notice")
         for hint in view.hints[len(before.hints) :]:
             if not hint.asked:
                 self._prompt.say([(line, "cyan") for line in wrapped(f"Hint {hint.number}: {hint.text}")])
@@ -102,14 +124,17 @@ class Trainee:
             self._prompt.say([(f"  {words}", "cyan")])
 
     def _on_call(self, view: TraineeView) -> list[Line]:
+        if self._open_shell is None:
+            return [("  You are on call.", "")]
         lines: list[Line] = [("  The services are up and have users. You are on call; a page will come.", "")]
         lines += [(f"    {link.name:<14} {link.url}", "") for link in view.links]
         if self._dashboard:
-            lines.append((f"    {'Dashboard':<14} {self._dashboard}", ""))
+            lines += [("    Dashboard, in a browser:", ""), (self._dashboard, "")]
         return [*lines, ("  Meanwhile look around: status, shell, help.", "")]
 
     def _below(self) -> str:
-        return f" {where_line(self._stage.trainee_view())}    ack status runbook shell suspect hint done help"
+        words = "ack status runbook shell suspect hint done help" if self._open_shell else "next suspect done help"
+        return f" {bar(self._stage.trainee_view())} | {words}"
 
     # ---- what goes out ----
 
@@ -137,8 +162,11 @@ class Trainee:
     def _unknown(self, line: str) -> None:
         from drill.core.problems import did_you_mean
 
+        if self._open_shell is None:
+            self._do(c.Note(text=line))
+            return
         word = line.split()[0]
-        text = f"'{word}' is not a command here; {did_you_mean(word, HELP)}. `shell` runs anything."
+        text = f"'{word}' is not a command here ({did_you_mean(word, HELP)}); `shell` runs anything"
         self._prompt.say([(line, "yellow") for line in wrapped(text)])
 
     def _do(self, command: c.TraineeCommand) -> None:
@@ -168,7 +196,7 @@ class Trainee:
         self._prompt.say([(line, "cyan" if answer.ok else "yellow") for line in wrapped(text)])
 
     def _help(self) -> None:
-        self._prompt.say([(f"  {name:<9} {text}", "") for name, text in HELP.items()])
+        self._prompt.say([(f"  {name:<9} {text}", "") for name, text in self._help_text.items()])
 
     def _pages(self) -> None:
         pages = self._stage.trainee_view().pages
@@ -178,7 +206,9 @@ class Trainee:
     def _runbook(self) -> None:
         text = self._stage.trainee_view().runbook
         if not text:
-            self._prompt.say([("  no page yet, so no runbook", "")])
+            paged = bool(self._stage.trainee_view().clock.paged_at)
+            text = "the page leads to no runbook that is here" if paged else "no page yet, so no runbook"
+            self._prompt.say([(f"  {text}", "")])
             return
         if not self._prompt.fancy:
             self._prompt.console.data(text)
@@ -188,7 +218,8 @@ class Trainee:
 
     def _shell(self) -> None:
         with self._prompt.lent():
-            self._open_shell()
+            if self._open_shell is not None:
+                self._open_shell()
 
 
 def page_through(markdown: str) -> None:
