@@ -10,7 +10,7 @@ import pytest
 
 from drill.cli.settings import RunSettings
 from drill.cli.training import curriculum
-from drill.cli.training.books import readable, runbooks
+from drill.cli.training.books import readable, reader
 from drill.cli.training.choose import Choice, limit_of
 from drill.cli.training.choose import start as choose
 from drill.cli.training.door import RemoteStage, opened, session, sessions
@@ -21,7 +21,8 @@ from drill.cli.training.tabletop import Table, TableClock
 from drill.core.errors import Unavailable, UsageError
 from drill.faults.registry import parameter_models
 from drill.journal.journal import Journal
-from drill.scenario.library import find, shipped_roots
+from drill.runbook.parse import parse
+from drill.scenario.library import find, shipped, shipped_roots
 from drill.scenario.loader import load
 from drill.training import commands as c
 from drill.training import events as t
@@ -95,6 +96,7 @@ def test_the_debrief_is_made_from_the_files_alone(tmp_path: Path):
     talk = written(tmp_path / "s")
     debrief, text = write_debrief(tmp_path / "s")
     assert debrief.mitigated
+    assert debrief.session == talk.told.session
     assert debrief.ending == talk.state.sentence
     assert (tmp_path / "s/debrief.md").read_text() == text
     assert json.loads((tmp_path / "s/debrief.json").read_text())["scenario"] == "latency-spike"
@@ -265,9 +267,13 @@ def test_a_runbook_is_readable_and_its_queries_fit_the_target():
 
 
 def test_every_shipped_runbook_can_be_read():
-    for name, text in runbooks({"SERVICE": "checkout", "NAMESPACE": "default"}, 60.0).items():
-        assert text.startswith("# "), name
-        assert "excludeFromRunAll" not in text, name
+    read = reader(60.0)
+    for path in shipped("runbooks"):
+        text = read(path.stem, "checkout")
+        assert text.startswith("# "), path
+        assert "excludeFromRunAll" not in text, path
+        assert "$SERVICE" not in "".join(cell.body for cell in parse(text, "x")[0].cells if cell.kind == "promql")
+    assert read("no-such-book", "checkout") == ""
 
 
 def test_no_screen_is_wider_than_a_plain_terminal():

@@ -232,6 +232,13 @@ class Observer:
         """Tell whether *promql* returns any sample that is not 0 (the rule of ``abort_if``). Raises Unavailable."""
         return any(sample.value != 0 and not math.isnan(sample.value) for sample in self.samples(promql))
 
+    def holds(self, promql: str) -> bool:
+        """Tell whether *promql* returns any sample at all (the rule of ``mitigated_when``). Raises Unavailable.
+
+        A comparison like ``x < 1`` returns the value of x, which is 0 when all is best.
+        """
+        return any(not math.isnan(sample.value) for sample in self.samples(promql))
+
     def history_s(self, sloth_ids: Sequence[str] = (), limit_s: float = 4 * 86400.0) -> float:
         """Return the age (s) of the oldest sample of the youngest SLO; 0 when one of them has no sample.
 

@@ -104,7 +104,7 @@ def _bands(lanes: Sequence[Lane], x: Scale, top: float, height: float) -> str:
 
 
 def _heading(text: str, y: float) -> str:
-    return element("text", words(text), x=0, y=y - 13, class_="panel-title")
+    return element("text", words(fitted(text, 300, 13)), x=0, y=y - 13, class_="panel-title")
 
 
 def _side(lines: Sequence[tuple[str, str]], y: float, layout: Layout) -> str:

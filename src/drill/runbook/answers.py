@@ -41,6 +41,11 @@ class Answer(Value):
             return "no value"
         return "\n".join(f"{_name(one)}{one.value:.4g}" for one in self.series)
 
+    def value(self) -> str:
+        """The same without labels where there is one value only."""
+        one = self.series is not None and len(self.series) == 1 and not self.error
+        return f"{self.series[0].value:.4g}" if one and self.series else self.short()
+
     def short(self) -> str:
         """The same in one line."""
         lines = self.shown().splitlines() or ["nothing was printed"]

@@ -145,7 +145,7 @@ class Walker:
             self.sleep(LOOK_EVERY_S)
         if last.error:
             return "unavailable", f"{check.name} cannot be asked: {last.error}"
-        said = f"expected {check.attributes.get('expect', '')}, got {last.short()}"
+        said = f"expected {check.attributes.get('expect', '')}, got {last.value()}"
         return "contradicted", f"{check.name} within {within:.0f} s: {said}"
 
     def step(

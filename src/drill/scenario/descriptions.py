@@ -99,7 +99,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "mitigate": "until users are served well again",
     },
     "MitigatedWhen": {
-        "promql": "a condition; any non-zero sample means it holds",
+        "promql": "a condition; it holds while the query returns anything, as a comparison like x < 1 does",
         "for": "how long it must hold",
     },
 }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from drill.core.observations import AlertSpan
 from drill.core.units import parse_duration
@@ -29,13 +29,18 @@ RESOLVED_SHOWN_S = 300.0
 """How long a resolved alert stays in the list."""
 
 
+def no_runbook(name: str, service: str) -> str:  # noqa: ARG001 - the shape of the others
+    """There are no runbooks."""
+    return ""
+
+
 @dataclass(frozen=True)
 class Around:
     """What the session itself does not record: where to look, and what the platform shows at this moment."""
 
     links: tuple[Link, ...] = ()
-    runbooks: Mapping[str, str] = field(default_factory=dict)
-    """The runbooks there are: Markdown by name, ready to be read."""
+    runbook: Callable[[str, str], str] = no_runbook
+    """(runbook's name, service paged) -> its Markdown, ready to be read; empty when there is none."""
     replicas: tuple[ReplicaLine, ...] = ()
     logs: tuple[LogLine, ...] = ()
     escalations: tuple[str, ...] = ()
@@ -129,7 +134,8 @@ def _clock(state: State, now: float) -> SessionClock:
 
 
 def _runbook(state: State, around: Around) -> str:
-    return next((around.runbooks.get(page.runbook, "") for page in state.pages if is_page(page)), "")
+    pages = (page for page in state.pages if is_page(page))
+    return next((around.runbook(page.runbook, page.service) for page in pages), "")
 
 
 def _shown(state: State, injection: InjectionLine) -> InjectionLine:

@@ -22,5 +22,6 @@ def command(session: str) -> int:
     from drill.cli.training.door import session as find_session
     from drill.cli.training.facilitator import Facilitator
 
-    Facilitator(RemoteStage(find_session(session))).run()
+    address = find_session(session)
+    Facilitator(RemoteStage(address), address.page).run()
     return 0

@@ -211,6 +211,9 @@ class Responder:
         if self.idle_only:
             self.result, self.why = "not proven", "nothing was done, and users were not well again"
             return
+        if self._stopped():
+            self.result, self.why = "not proven", "the fault was over before anything could be done"
+            return
         if self._mitigated(running):
             self._look_well(running)
 
@@ -283,7 +286,7 @@ class Responder:
         lasting = well.for_ / self.rehearsal.fast_forward
         while not self._stopped():
             try:
-                holds = running.observer.query(well.promql)
+                holds = running.observer.holds(well.promql)
             except DrillError:
                 holds = False
             now = time.monotonic()

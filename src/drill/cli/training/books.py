@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import cache
 
 import yaml
 
 from drill.core.units import format_duration, parse_duration
 from drill.runbook.attributes import fill
 from drill.scenario.library import shipped
+from drill.target.sandbox.kubectl.objects import NAMESPACE
 from drill.training.script import RuleText
 
 _RANGE = re.compile(r"\[(\d+(?:ms|[smhdw]))((?::\d*(?:ms|[smhdw])?)?)\]|\boffset (\d+(?:ms|[smhdw]))\b")
@@ -17,9 +20,16 @@ _FENCE = re.compile(r"^(```\w+) \{[^}\n]*\}$", re.MULTILINE)
 _CELL = re.compile(r"```promql.*?```", re.DOTALL)
 
 
-def runbooks(values: dict[str, str], fast_forward: float) -> dict[str, str]:
-    """Return every runbook there is by name, ready to be read."""
-    return {path.stem: readable(path.read_text(), values, fast_forward) for path in shipped("runbooks")}
+def reader(fast_forward: float) -> Callable[[str, str], str]:
+    """Return what gives a runbook by its name for a service, ready to be read; empty when there is none."""
+    texts = {path.stem: path.read_text() for path in shipped("runbooks")}
+
+    @cache
+    def read(name: str, service: str) -> str:
+        values = {"SERVICE": service, "NAMESPACE": NAMESPACE}
+        return readable(texts[name], values, fast_forward) if name in texts else ""
+
+    return read
 
 
 def rule_texts(rules_file: str) -> tuple[RuleText, ...]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from drill.cli import wiring
 from drill.cli.folders import new_folder
 from drill.cli.settings import RunSettings
-from drill.cli.training.books import rule_texts
+from drill.cli.training.books import reader, rule_texts
 from drill.cli.training.lookout import Lookout
 from drill.cli.training.record import EVENTS, Recorder
 from drill.core.errors import DrillError
@@ -136,7 +136,7 @@ class Conductor:
             Link(name="Prometheus", url=ends.prometheus),
             Link(name="Alertmanager", url=ends.alertmanagers[0]),
         )
-        self.stage.look_around(links=links, ready=True)
+        self.stage.look_around(links=links, ready=True, runbook=reader(running.sandbox.spec.fast_forward))
         with Lookout(self.stage, running, self._candidates).looking():
             self._ready.set()
             try:

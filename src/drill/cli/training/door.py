@@ -40,6 +40,8 @@ class Address:
     path: Path
     token: str
     pid: int
+    page: str = ""
+    """The facilitator's web page; empty when there is none. Like the token it is told to nobody else."""
 
 
 def _folder() -> Path:
@@ -49,11 +51,11 @@ def _folder() -> Path:
 
 
 @contextlib.contextmanager
-def opened(stage: Stage, session: str) -> Iterator[Address]:
-    """Keep the door open until the block is left."""
+def opened(stage: Stage, session: str, page: str = "") -> Iterator[Address]:
+    """Keep the door open until the block is left; *page* is the address of the facilitator's web page."""
     name = secrets.token_hex(4)
     path, card = _folder() / f"{name}.sock", _folder() / f"{name}.json"
-    address = Address(session, path, secrets.token_hex(16), os.getpid())
+    address = Address(session, path, secrets.token_hex(16), os.getpid(), page)
     before = os.umask(0o177)
     try:
         server = _Server(str(path), stage, address.token)
@@ -61,7 +63,7 @@ def opened(stage: Stage, session: str) -> Iterator[Address]:
         os.umask(before)
     fd = os.open(card, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
     with os.fdopen(fd, "w") as file:
-        json.dump({"session": session, "path": str(path), "token": address.token, "pid": address.pid}, file)
+        json.dump({**vars(address), "path": str(path)}, file)
     threading.Thread(target=server.serve_forever, args=(0.2,), name="drill-door", daemon=True).start()
     try:
         yield address
@@ -147,7 +149,9 @@ def sessions() -> Sequence[Address]:
     for card in sorted(_folder().glob("*.json"), key=lambda path: path.stat().st_mtime):
         try:
             told = json.loads(card.read_text())
-            address = Address(told["session"], Path(told["path"]), told["token"], int(told["pid"]))
+            address = Address(
+                told["session"], Path(told["path"]), told["token"], int(told["pid"]), told.get("page", "")
+            )
             os.kill(address.pid, 0)
         except (OSError, ValueError, KeyError):
             card.unlink(missing_ok=True)

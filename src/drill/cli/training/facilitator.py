@@ -45,8 +45,8 @@ class Leads(Protocol):
 class Facilitator:
     """One person's terminal to lead a session."""
 
-    def __init__(self, stage: Leads) -> None:
-        self._stage = stage
+    def __init__(self, stage: Leads, page: str = "") -> None:
+        self._stage, self._page = stage, page
         self._prompt = Prompt([*HELP, "resume", "release", "skip"], "lead> ", self._below)
         self._where = ""
         self._told = 0
@@ -72,6 +72,8 @@ class Facilitator:
         teller = threading.Thread(target=self._tell, args=(stop,), name="drill-teller", daemon=True)
         with self._prompt.taken():
             self._prompt.say(facilitator_lines(self._stage.facilitator_view()))
+            if self._page:
+                self._prompt.say([("", ""), ("  The same in a browser:", "dim"), (self._page, "")])
             self._prompt.say(
                 [("", ""), ("  `help` lists what you may do; what happens is shown as it happens.", "dim")]
             )

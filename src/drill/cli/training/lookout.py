@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from drill.cli.training.books import runbooks
 from drill.cli.wiring import Running
 from drill.core.errors import DrillError
 from drill.target.sandbox import planned_facts
-from drill.target.sandbox.kubectl.objects import NAMESPACE
 from drill.training.given import Health, Holding, Tick
 from drill.training.live import LiveStage
 from drill.training.views import LogLine, ReplicaLine
@@ -31,7 +28,6 @@ class Lookout:
     def __init__(self, stage: LiveStage, running: Running, candidates: Callable[[], tuple[str, ...]]) -> None:
         self._stage, self._running, self._candidates = stage, running, candidates
         self._stop = threading.Event()
-        self._books_for = ""
         self._asked_candidates = False
         facts = planned_facts(running.sandbox.spec)
         self._addresses = {one.name: one.address for service in facts.services for one in service.replicas}
@@ -50,18 +46,15 @@ class Lookout:
 
     def _run(self) -> None:
         while not self._stop.wait(EVERY_S):
-            for look in (self._health, self._replicas, self._logs, self._books, self._escalations):
+            for look in (self._health, self._replicas, self._logs, self._escalations):
                 with contextlib.suppress(DrillError, OSError, ValueError, KeyError):
                     look()
             self._stage.give(Tick())
 
     def _health(self) -> None:
         conditions = self._stage.state.healthy
-        healthy = bool(conditions) and all(self._holds(one.promql) for one in conditions)
+        healthy = bool(conditions) and all(self._running.observer.holds(one.promql) for one in conditions)
         self._stage.give(Health(healthy))
-
-    def _holds(self, promql: str) -> bool:
-        return any(not math.isnan(sample.value) for sample in self._running.observer.samples(promql))
 
     def _replicas(self) -> None:
         status = self._running.sandbox.status()
@@ -92,19 +85,14 @@ class Lookout:
                 lines.append(LogLine(at=_at(found[1]), source="supervisor", text=f"{found[1]} {found[2]}"))
         self._stage.look_around(logs=tuple(lines[-LOG_LINES:]))
 
-    def _books(self) -> None:
-        """The runbooks, once it is known which service the page is about."""
-        service = self._stage.state.paged_service
-        if service and service != self._books_for:
-            self._books_for = service
-            values = {"SERVICE": service, "NAMESPACE": NAMESPACE}
-            books = runbooks(values, self._running.sandbox.spec.fast_forward)
-            self._stage.look_around(runbooks=books)
-
     def _escalations(self) -> None:
-        """What may be added, asked for once somebody leads the session: it takes a second to find out."""
+        """What may be added, asked for once, beside everything else: it takes seconds to find out."""
         if not self._asked_candidates and not self._stage.script.solo and self._stage.state.in_place():
             self._asked_candidates = True
+            threading.Thread(target=self._find_out, name="drill-candidates", daemon=True).start()
+
+    def _find_out(self) -> None:
+        with contextlib.suppress(DrillError, OSError):
             self._stage.look_around(escalations=self._candidates())
 
 

@@ -33,6 +33,8 @@ class Recorder:
     def write(self, event: t.AnyTrainingEvent) -> t.AnyTrainingEvent:
         """Write *event* without secrets and return it as written. Raises OSError."""
         clean = redacted(event.model_dump(mode="json"))
+        if isinstance(event, t.SessionStarted):  # a session's name is no session's secret
+            clean["script"]["session"] = event.script.session
         stamped = t.TRAINING_EVENT.validate_python({**clean, "seq": self._next})
         self._file.write(stamped.model_dump_json().encode() + b"\n")
         os.fsync(self._file.fileno())

@@ -52,9 +52,9 @@ def page_lines(page: PageText) -> list[Line]:
     """One message as its receiver shows it; a resolved one and a ticket in short."""
     where = CHANNEL[page.channel]
     if page.status == "resolved":
-        return [(f"  {where}, {clock(page.at)}: {page.title}", "green")]
+        return [(line, "green") for line in wrapped(f"{where}, {clock(page.at)}: {page.title}")]
     if page.channel != "pagerduty":
-        return [(f"  {where}, {clock(page.at)}: {page.title}", "yellow")]
+        return [(line, "yellow") for line in wrapped(f"{where}, {clock(page.at)}: {page.title}")]
     style = "bold red"
     lines = [(rule(where, f"{clock(page.at)} UTC"), style)]
     lines += [(line, style) for line in wrapped(f"TRIGGERED  {page.title}")]

@@ -20,7 +20,7 @@ from drill.cli.training.record import write_card, write_debrief
 from drill.cli.training.screens import Line, rule, wrapped
 from drill.cli.training.shell import WELCOME, Shell, shell
 from drill.cli.training.trainee import Trainee
-from drill.core.errors import DrillError, ExitCode
+from drill.core.errors import DrillError, ExitCode, Unavailable
 from drill.core.units import format_duration
 from drill.training.debrief import Debrief
 
@@ -51,13 +51,11 @@ def hold_session(wish: Wish, console: Console, *, my_card: bool = False) -> Held
         console.say(text, style)
     with (
         _ended_by_signals(conductor),
-        opened(conductor.stage, conductor.run_dir.name) as address,
         _pages(conductor, console) as pages,
+        opened(conductor.stage, conductor.run_dir.name, pages.facilitator_url if pages else "") as address,
     ):
         if not wish.solo:
             console.say(f"  The facilitator joins with: drill facilitate {address.session}", "bold")
-            if pages is not None:
-                console.say(f"  or in a browser: {pages.facilitator_url}", "bold")
         conductor.start()
         try:
             _talk(conductor, console, pages.trainee_url if pages else "")
@@ -148,14 +146,19 @@ def wish_target(conductor: Conductor) -> str:
 
 def _debrief(conductor: Conductor, console: Console, *, my_card: bool) -> Held:
     error = conductor.error
-    if error is not None and not conductor.stage.state.effect_at:
+    state = conductor.stage.state
+    if not state.effect_at and error is not None:
         raise error
+    if not state.effect_at and not state.real_incident and state.run_aborted:
+        raise Unavailable(
+            f"nothing was broken, so there is nothing to talk about: {state.run_aborted}",
+            hint="try again; a machine that is busy with other work disturbs the services",
+        )
     debrief, text = write_debrief(conductor.run_dir)
     console.say()
     console.markdown(text)
-    console.say(
-        f"\n  Kept in {conductor.run_dir}/debrief.md (and .json). `drill debrief last` shows it again.", "dim"
-    )
+    console.say(f"\n  Kept in {conductor.run_dir}/debrief.md", "dim")
+    console.say("  `drill debrief last` shows it again.", "dim")
     if wish_target(conductor) != "sandbox":
         console.say("  What you changed in the sandbox stays as you left it: it is one that was kept.", "dim")
     if my_card:

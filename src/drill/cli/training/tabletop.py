@@ -16,7 +16,7 @@ from drill.cli import wiring
 from drill.cli.console import Console
 from drill.cli.folders import new_folder
 from drill.cli.settings import RunSettings
-from drill.cli.training.books import rule_texts, runbooks
+from drill.cli.training.books import reader, rule_texts
 from drill.cli.training.record import EVENTS, Recorder, write_debrief
 from drill.cli.training.screens import rule, wrapped
 from drill.cli.training.trainee import Trainee
@@ -111,8 +111,7 @@ def hold_tabletop(scenario: str, settings: RunSettings, speed: float, limit_s: f
     (folder / "plan.json").write_text(compiled.plan.model_dump_json(indent=1))
     recorder, clock = Recorder(folder / EVENTS), TableClock(speed)
     stage = LiveStage(_script(compiled, folder.name, limit_s), clock, recorder.write, _nothing)
-    books = runbooks({"SERVICE": compiled.plan.service, "NAMESPACE": "default"}, 1.0)
-    stage.look_around(ready=True, runbooks=books)
+    stage.look_around(ready=True, runbook=reader(1.0))
     table = Table(stage, clock, _pages(compiled), clock())
     for text, style in _welcome(speed, limit_s):
         console.say(text, style)
@@ -125,7 +124,8 @@ def hold_tabletop(scenario: str, settings: RunSettings, speed: float, limit_s: f
     _, text = write_debrief(folder)
     console.say()
     console.markdown(text)
-    console.say(f"\n  Kept in {folder}/debrief.md; `drill debrief {folder.name}` shows it again.", "dim")
+    console.say(f"\n  Kept in {folder}/debrief.md", "dim")
+    console.say("  `drill debrief last` shows it again.", "dim")
     return 0
 
 

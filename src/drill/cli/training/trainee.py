@@ -166,7 +166,7 @@ class Trainee:
             self._do(c.Note(text=line))
             return
         word = line.split()[0]
-        text = f"'{word}' is not a command here; {did_you_mean(word, HELP)}. `shell` runs anything."
+        text = f"'{word}' is not a command here ({did_you_mean(word, HELP)}); `shell` runs anything"
         self._prompt.say([(line, "yellow") for line in wrapped(text)])
 
     def _do(self, command: c.TraineeCommand) -> None:
@@ -206,7 +206,9 @@ class Trainee:
     def _runbook(self) -> None:
         text = self._stage.trainee_view().runbook
         if not text:
-            self._prompt.say([("  no page yet, so no runbook", "")])
+            paged = bool(self._stage.trainee_view().clock.paged_at)
+            text = "the page leads to no runbook that is here" if paged else "no page yet, so no runbook"
+            self._prompt.say([(f"  {text}", "")])
             return
         if not self._prompt.fancy:
             self._prompt.console.data(text)
