@@ -97,8 +97,8 @@ def _sealed(debrief: Debrief) -> str:
     return (
         "## What was sealed at the start\n\n"
         f"Commitment: `{debrief.commitment}`\n\n"
-        f"Nonce: `{debrief.nonce}`, seed {debrief.seed}. `drill debrief {debrief.session} --check` computes the "
-        "commitment again from the scenario file."
+        f"Nonce: `{debrief.nonce}`, seed {debrief.seed}. `drill debrief {debrief.session} --check` computes it "
+        "again from nonce, seed, parameters and the scenario file's hash."
     )
 
 

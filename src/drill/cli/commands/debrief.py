@@ -19,7 +19,7 @@ Examples:
 @click.argument("session", default="last")
 @out_option
 @format_option("text", "json")
-@click.option("--check", is_flag=True, help="Compute the seal of the start again from the scenario file.")
+@click.option("--check", is_flag=True, help="Compute the seal again from nonce, seed, parameters, file hash.")
 def command(session: str, out: Path, format_: str, check: bool) -> int:
     """Show the debrief of SESSION: its folder, its name, or 'last' (the default).
 
