@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from drill.alerting import promql
 from drill.alerting.loaded import loaded_groups
 from drill.alerting.rulefile import Group, read_groups
-from drill.alerting.rules import BurnAlert, burn_alerts, unread
+from drill.alerting.rules import BurnAlert, burn_alerts, counted_by, unread
 from drill.core.observations import RecordingRule, RuleStatus
 
 ROOT = Path(__file__).parents[2]
@@ -62,3 +63,18 @@ def test_alerts_that_are_no_burn_rates_are_named() -> None:
     )
     groups = loaded_groups([alert], [])
     assert unread(groups, burn_alerts(groups)) == ("Down",)
+
+
+def test_ratio_and_total_are_queries_that_can_be_asked() -> None:
+    """They are rendered from the syntax tree: each parses again, reads counters only, and total has no guard."""
+    files = [ROOT / f"prometheus/{name}.yaml" for name in ("recording-rules", "burn-rate-alerts")]
+    groups = [group for file in files for group in read_groups(file.read_text(), file.name)[0]]
+    alerts = [*burn_alerts(groups)]
+    for file in sorted((ROOT / "tests/alerting/cases").glob("*.yaml")):
+        alerts += burn_alerts(read_groups(file.read_text(), file.name)[0])
+    assert len(alerts) > 60
+    for alert in alerts:
+        assert promql.parse(alert.ratio), alert.alertname
+        assert not alert.total or " > 0" not in str(promql.parse(alert.total)), alert.alertname
+        assert counted_by(alert) or "histogram" in alert.ratio, alert.alertname
+        assert not any(name.startswith("slo:") for name in counted_by(alert))

@@ -29,6 +29,11 @@ FILES = [
     *sorted((ROOT / "prometheus/slo").glob("*.yaml")),
     *sorted((ROOT / "tests/slo/cases/sloth").glob("*.yaml")),
 ]
+ONLY_OURS = {
+    "no-alert-name",  # without a name Sloth wants both alerts disabled; drill then makes recording rules only
+    "template-with-dashes",  # its objective stands in quotes, and Sloth wants a number
+}
+"""Files that Sloth refuses and drill takes."""
 SLOTHS = {
     "page": [(6, 6 * 3600, 1800), (14.4, 3600, 300)],
     "ticket": [(1, 3 * 86400, 6 * 3600), (3, 86400, 2 * 3600)],
@@ -109,12 +114,14 @@ def sloth() -> str:
 
 
 def generated(sloth: str, path: Path) -> list[Group]:
-    """What Sloth makes of *path*, read as any rule file is. Files that only drill takes are left out."""
+    """What Sloth makes of *path*, read as any rule file is; none for a file it refuses, as drill must then too."""
     done = subprocess.run([sloth, "generate", "-i", str(path)], capture_output=True, text=True, timeout=60)
     if done.returncode:
-        pytest.skip(f"Sloth refuses this file: {done.stderr[-200:]}")
+        assert path.stem in ONLY_OURS or load_slos([(path.name, path.read_text())])[1], done.stderr[-300:]
+        return []
     groups, problems = read_groups(done.stdout, path.name)
     assert problems == []
+    assert groups
     return groups
 
 
@@ -123,6 +130,8 @@ def generated(sloth: str, path: Path) -> list[Group]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_sloth_itself_writes_that_shape(sloth: str, path: Path) -> None:
     groups = generated(sloth, path)
+    if not groups:
+        return
     assert written(groups) == written([group for slo in slos_of(path) for group in recordings(slo)])
 
 
@@ -131,15 +140,16 @@ def test_sloth_itself_writes_that_shape(sloth: str, path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_prediction_reads_what_sloth_itself_writes(sloth: str, path: Path) -> None:
     """Windows, factors and objective from the PromQL: Sloth's page is two pairs joined by `or`, its ticket too."""
-    alerts = burn_alerts(generated(sloth, path))
-    for slo in slos_of(path):
+    groups = generated(sloth, path)
+    alerts = burn_alerts(groups)
+    for slo in slos_of(path) if groups else ():
         for severity, enabled in (
             ("page", not slo.alerting.page.disable),
             ("ticket", not slo.alerting.ticket.disable),
         ):
             found = [a for a in alerts if a.sloth_id == slo.sloth_id and a.severity == severity]
             assert sorted((a.factor, a.long_s, a.short_s) for a in found) == (SLOTHS[severity] if enabled else [])
-            assert {a.objective for a in found} <= {pytest.approx(slo.objective)}
+            assert all(a.objective == pytest.approx(slo.objective) for a in found)
 
 
 def written(groups: list[Group]) -> dict[tuple[str, str], str]:

@@ -43,7 +43,7 @@ def test_help_and_version_load_click_and_no_command(args: tuple[str, ...]) -> No
 @pytest.mark.parametrize(
     "command",
     ["run", "plan", "list", "runs", "doctor", "predict", "report", "sandbox", "gameday", "schedule", "coverage",
-     "compare", "policy"],
+     "compare", "policy", "demo"],
 )  # fmt: skip
 def test_the_help_of_a_command_loads_only_that_command(command: str) -> None:
     code, loaded = modules(command, "--help")

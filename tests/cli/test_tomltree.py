@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drill.cli.tomltree import read
@@ -107,6 +107,7 @@ def inline(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return st.one_of(table, items)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.tuples(KEYS, st.recursive(SCALARS, inline, max_leaves=6), BREAKS), max_size=5, unique_by=lambda p: p[0]
@@ -118,6 +119,7 @@ def test_places_hold_for_any_nesting(pairs: list[tuple[str, str, str]]) -> None:
     check_places(tables + lists)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=60) | st.text("[]={}\"'.,#\n a1", max_size=40).map(str.encode))
 def test_no_bytes_make_it_raise(data: bytes) -> None:
     document = read(data, "x.toml")

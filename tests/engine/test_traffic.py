@@ -7,7 +7,9 @@ import random
 import pytest
 
 from drill.core.observations import SliSample
+from drill.engine.budget import window_ratios
 from drill.engine.traffic import changed_traffic, words
+from drill.plan.model import PlannedSlo
 
 
 def sli(rate: float, sloth_id: str = "checkout-latency") -> SliSample:
@@ -52,3 +54,13 @@ def test_without_healthy_traffic_nothing_can_be_said() -> None:
 
 def test_it_is_said_in_words() -> None:
     assert words({"checkout-latency": (0.4, 0.6)}) == "checkout-latency 0.4 to 0.6 of normal"
+
+
+def test_burn_rates_are_error_ratios_by_window() -> None:
+    slo = PlannedSlo(
+        sloth_id="checkout-latency", service="checkout", name="latency", objective=0.99, period_s=43200
+    )
+    sample = sli(20.0).with_(rates={"5s": 0.0, "1m": 5.2})
+    assert window_ratios([slo], [sample, sli(20.0, "unknown")]) == {
+        "checkout-latency": {5.0: 0.0, 60.0: pytest.approx(0.052)}
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import ipaddress
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -193,3 +194,21 @@ def test_what_this_machine_lacks_has_an_exit_code_of_its_own(
     monkeypatch.setattr(cli.lifecycle, "tools", lacking)
     assert cli.main(["tools"]) == cli.EXIT_MISSING
     assert "no Go here" in capsys.readouterr().err
+
+
+def test_one_address_space_is_counted_once() -> None:
+    """User-mode-linux's kernel has helpers that share all its memory: each shows all of it as its own."""
+    own, other = os.getpid(), os.getppid()
+    assert processes.memory([own, own]) <= processes.memory([own]) * 1.1
+    assert processes.memory([own, other]) > processes.memory([other])
+
+
+def test_a_cluster_gets_more_than_the_share_of_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for hierarchy, file in (("cpu", "cpu.shares"), ("memory", "memory.limit_in_bytes")):
+        (tmp_path / hierarchy).mkdir()
+        (tmp_path / hierarchy / file).write_text("1024")
+    monkeypatch.setattr(engine, "_cgroups", lambda: [tmp_path / "cpu", tmp_path / "memory"])
+    engine.favour()
+    assert (tmp_path / "cpu/cpu.shares").read_text() == "20480"
+    assert (tmp_path / "memory/memory.limit_in_bytes").read_text() == "1024"
+    assert not (tmp_path / "memory/cpu.shares").exists()

@@ -86,7 +86,14 @@ def cluster_builds() -> list[Build]:
         Build("etcd", pinned(go_mod, etcd), HERE, {"etcd": etcd}),
         Build("kube", version, HERE, {"kube": "./cmd/kube"}, kubernetes_stamps(version), links=KUBE),
         Build("coredns", coredns, HERE / "coredns", {"coredns": "."}),
+        _crictl(HERE / "crictl"),
     ]
+
+
+def _crictl(module: Path) -> Build:
+    version = pinned(module / "go.mod", "sigs.k8s.io/cri-tools")
+    stamp = {"sigs.k8s.io/cri-tools/pkg/version.Version": version.removeprefix("v")}
+    return Build("crictl", version, module, {"crictl": "sigs.k8s.io/cri-tools/cmd/crictl"}, stamp)
 
 
 def server_builds() -> list[Build]:

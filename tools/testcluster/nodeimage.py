@@ -221,6 +221,7 @@ def _programs(tree: Path, parts: Parts) -> None:
     for name in KUBE:
         trees.link(tree / "usr/bin" / name, "kube")
     trees.install(parts.program("parts", "nodenet"), tree / "usr/local/bin/nodenet")
+    trees.install(parts.program("crictl", "crictl"), tree / "usr/local/bin/crictl")  # `kind export logs` calls it
     shutil.copytree(HERE / "uml", tree / "kind/uml")
     for script in (tree / "usr/local/bin/entrypoint", tree / "kind/bin/preload", tree / "kind/uml/start"):
         script.chmod(0o755)

@@ -215,7 +215,8 @@ def _add_tap(name: str, bridge: str) -> None:
 def _spawn(cluster: Cluster, image: NodeImage, debian: Path) -> int:
     state = folder(cluster)
     kernel = [
-        "nice", "-n", _NICE, str(debian / "usr/bin/linux.uml"), f"mem={_MEMORY}", f"umid={cluster.name}", f"uml_dir={state}/umid",
+        "nice", "-n", _NICE, str(debian / "usr/bin/linux.uml"),
+        f"mem={_MEMORY}", f"umid={cluster.name}", f"uml_dir={state}/umid",
         "root=/dev/root", "rootfstype=hostfs", f"rootflags={image.rootfs}", "ro", "init=/sbin/uml-boot",
         f"tree={image.tree}", f"modules={debian}/uml", f"state={state}", f"eth0=tuntap,{tap(cluster)}",
         f"ubd0={disk(cluster)}",

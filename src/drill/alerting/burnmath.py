@@ -73,11 +73,16 @@ class BurnCondition(Value):
 
 
 class Disturbance(Value):
-    """One fault: the error ratio lies in ``error_ratio`` for ``duration_s``, then the baseline returns."""
+    """One fault: the error ratio lies in ``error_ratio`` for ``duration_s``, then the baseline returns.
+
+    ``before`` is the error ratio over the whole history, where that is not ``baseline`` all along: what is left in
+    the windows of an earlier incident lets the alert fire sooner, until it has left them.
+    """
 
     error_ratio: Interval
     duration_s: float
     baseline: float = 0.0
+    before: float | None = None
     traffic: float = 1.0
     history_s: float = math.inf
 
@@ -187,11 +192,13 @@ def forecast(condition: BurnCondition, disturbance: Disturbance) -> Forecast:
     low, high = disturbance.error_ratio
     length = disturbance.duration_s
 
-    def course(error_ratio: float) -> Course:
-        phase = Phase(length, error_ratio, disturbance.traffic)
-        return Course((phase,), disturbance.baseline, disturbance.history_s)
+    def course(error_ratio: float, baseline: float) -> Course:
+        phase = Phase(length, max(error_ratio, baseline), disturbance.traffic)
+        return Course((phase,), baseline, disturbance.history_s)
 
-    found = outcome(condition, course(low), course(high))
+    before = disturbance.baseline if disturbance.before is None else disturbance.before
+    least, most = sorted((disturbance.baseline, before))
+    found = outcome(condition, course(low, least), course(high, most))
     need_length, need_ratio = (None, None) if found.certain else _needs(condition, disturbance, low)
     resolved = found.resolved_s
     return Forecast(

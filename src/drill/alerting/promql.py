@@ -212,7 +212,10 @@ def is_ratio(expr: Any) -> bool:
 
 
 def divisor(expr: Any) -> str:
-    """Return the PromQL of what a ratio divides by, through parentheses and ``1 - …``; empty when it does not."""
+    """Return the PromQL of what a ratio divides by, through parentheses and ``1 - …``; empty when it does not.
+
+    A guard (``total > 0``) is taken off: without traffic the answer is zero, not nothing.
+    """
     while True:
         if isinstance(expr, ql.ParenExpr):
             expr = expr.expr
@@ -220,7 +223,20 @@ def divisor(expr: Any) -> str:
             expr = expr.rhs
         else:
             break
-    return str(expr.rhs) if isinstance(expr, ql.BinaryExpr) and str(expr.op) == "/" else ""
+    return written(_unguarded(expr.rhs)) if isinstance(expr, ql.BinaryExpr) and str(expr.op) == "/" else ""
+
+
+def written(expr: Any) -> str:
+    """Return *expr* as PromQL on one line. The parser's ``str`` forgets to escape; its ``prettify`` does not."""
+    return " ".join(line.strip() for line in expr.prettify().splitlines())
+
+
+def _unguarded(expr: Any) -> Any:
+    inner = expr
+    while isinstance(inner, ql.ParenExpr):
+        inner = inner.expr
+    guarded = isinstance(inner, ql.BinaryExpr) and str(inner.op) in (">", "!=")
+    return inner.lhs if guarded and constant(inner.rhs, lambda _: None) is not None else expr
 
 
 def ranged(expr: Any) -> list[Any]:

@@ -128,6 +128,25 @@ def burn_alerts(groups: Sequence[Group]) -> tuple[BurnAlert, ...]:
     return tuple(found)
 
 
+def shortest_windows(alerts: Sequence[BurnAlert]) -> dict[str, BurnAlert]:
+    """Return of each SLO, by its id, the alert with the shortest short window: what shows its state soonest."""
+    found: dict[str, BurnAlert] = {}
+    for alert in alerts:
+        if alert.sloth_id not in found or alert.short_s < found[alert.sloth_id].short_s:
+            found[alert.sloth_id] = alert
+    return found
+
+
+def counted_by(alert: BurnAlert) -> tuple[str, ...]:
+    """Return the selectors of the counters an alert is made from: of all events, else of those its ratio reads."""
+    text = alert.total or alert.ratio
+    try:
+        parsed = promql.parse(text) if text else None
+    except ValueError:
+        parsed = None
+    return tuple(dict.fromkeys(promql.text(one) for one in promql.selectors(parsed))) if parsed is not None else ()
+
+
 def unread(groups: Sequence[Group], alerts: Sequence[BurnAlert]) -> tuple[str, ...]:
     """Return the names of the alert rules in *groups* that are not among *alerts*: no burn-rate alerts."""
     read = {(alert.file, alert.line, alert.alertname) for alert in alerts}
@@ -213,7 +232,7 @@ class _Reader:
             chained=any(entry.group != group for entry in used),
             sli="latency" if bucket else "availability" if promql.counts_errors(ratio) else "unknown",
             threshold_s=bucket, period_s=days * DAY_S if days else DEFAULT_PERIOD_S,
-            total=promql.divisor(ratio), ratio=str(min(parts, key=lambda part: part.window_s).ratio),
+            total=promql.divisor(ratio), ratio=promql.written(min(parts, key=lambda part: part.window_s).ratio),
             file=self.groups[group].file, line=rule.line,
         )  # fmt: skip
 

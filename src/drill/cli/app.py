@@ -20,7 +20,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Drill": {
         "run": "Break it for real and judge the alerts.",
         "plan": "Say exactly what a run would do, cause and cost; touch nothing.",
-        "predict": "Compute when a burn-rate alert fires, from numbers alone.",
+        "predict": "Say when alerts fire, at what price, and why not.",
     },
     "Game days": {
         "gameday": "Several scenarios as one occasion, with people and a schedule.",

@@ -177,6 +177,7 @@ def _drill(
     opening: Opening,
 ) -> Runner:
     plan, observer = compiled.plan, Observer(target.endpoints(), compiled.place.observer_options)
+    observer.watch(compiled.place.rules.alerts)
     try:
         found = _preflight(plan, observer, target)
         _forbid_blocked(found.findings, settings)
@@ -185,12 +186,8 @@ def _drill(
             target,
             observer,
             journal,
-            repredict=lambda history_s, baseline, traffic: repredict(
-                with_measured(plan, _measured(journal)),
-                compiled.place.rules,
-                history_s=history_s,
-                baseline=baseline,
-                traffic=traffic,
+            repredict=lambda basis: repredict(
+                with_measured(plan, _measured(journal)), compiled.place.rules, **basis._asdict()
             ),
             abort=opening.stop,
             reasons=opening.reasons,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from drill.core.observations import SliSample
+from drill.core.units import parse_duration
 from drill.plan.model import PlannedSlo
 
 
@@ -19,6 +20,18 @@ def spent(slo: PlannedSlo, samples: Iterable[SliSample]) -> float:
     points = sorted((sample.at, sample.error_ratio) for sample in samples if sample.sloth_id == slo.sloth_id)
     area = sum((later - earlier) * (first + second) / 2 for (earlier, first), (later, second) in pairwise(points))
     return area / (slo.period_s * (1 - slo.objective))
+
+
+def window_ratios(slos: Sequence[PlannedSlo], samples: Iterable[SliSample]) -> Mapping[str, Mapping[float, float]]:
+    """Return the error ratio over each recorded window (s) by ``sloth_id``: burn rate times error budget."""
+    budgets = {slo.sloth_id: 1 - slo.objective for slo in slos}
+    return {
+        sample.sloth_id: {
+            parse_duration(window): rate * budgets[sample.sloth_id] for window, rate in sample.rates.items()
+        }
+        for sample in samples
+        if sample.sloth_id in budgets
+    }
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple
 
 from drill import __version__
 from drill.core.observations import SliSample
 from drill.core.ports import AlertObserver, Remembering, Target
 from drill.engine import state as s
-from drill.engine.budget import spent
+from drill.engine.budget import spent, window_ratios
 from drill.engine.decide import decide
 from drill.engine.effects import Effects
 from drill.engine.steady import JUMP_S, Pulse, SteadyClock
@@ -34,14 +34,21 @@ UNDO_TRIES = 3
 WORKERS = 32
 
 
-class Repredict(Protocol):
-    """Makes the plan's predictions anew from what was measured."""
+class Basis(NamedTuple):
+    """What was measured, named as :func:`drill.plan.compile.repredict` takes it.
 
-    def __call__(
-        self, history_s: float, baseline: Mapping[str, float], traffic: Mapping[str, tuple[float, float]]
-    ) -> Plan:
-        """Predict from the history's age (s), and by ``sloth_id`` the healthy error ratios, and the traffic during
-        the faults over the healthy one (two bounds; what is not named is as before)."""
+    The history's age (s) at T0; by ``sloth_id`` the healthy error ratio now, over each window (s), and the traffic
+    during the faults over the healthy one (two bounds; what is not named is as before).
+    """
+
+    history_s: float
+    baseline: Mapping[str, float]
+    windows: Mapping[str, Mapping[float, float]]
+    traffic: Mapping[str, tuple[float, float]]
+
+
+Repredict = Callable[[Basis], Plan]
+"""Makes the plan's predictions anew from what was measured."""
 
 
 @dataclass
@@ -69,7 +76,6 @@ class Runner:
         self._effects = Effects(self.plan, self.target, self._write, self.clock)
         self._watcher = Watcher(self.plan, self.observer, self._write, self._inbox.put, self.clock)
         self._healthy: tuple[SliSample, ...] = ()
-        self._traffic: Mapping[str, tuple[float, float]] = {}
         self._ended: dict[str, list[float]] = {}
         self._touched: dict[str, float] = {}
 
@@ -197,8 +203,10 @@ class Runner:
 
     def _predict(self, basis: str, history_s: float | None = None, slis: tuple[SliSample, ...] = ()) -> None:
         if history_s is not None:
-            self._basis, self._healthy = (history_s, {s.sloth_id: s.error_ratio for s in slis}), slis
-        plan = self.repredict(*self._basis, self._traffic)
+            self._healthy = slis
+            ratios = {sample.sloth_id: sample.error_ratio for sample in slis}
+            self._basis = Basis(history_s, ratios, window_ratios(self.plan.slos, slis), {})
+        plan = self.repredict(self._basis)
         expected = tuple(alert.predicted for alert in plan.expected)
         self._write(e.Predicted(basis=basis, expected=expected, also=plan.also))
 
@@ -206,8 +214,8 @@ class Runner:
         """Predict anew where fewer (or more) requests come than before: what counts is the share of all events."""
         window_s = min((pair.short_s for pair in self.plan.windows), default=0.0)
         changed = changed_traffic(self._healthy, self._watcher.slis, window_s)
-        if changed and changed != self._traffic:
-            self._traffic = changed
+        if changed and changed != self._basis.traffic:
+            self._basis = self._basis._replace(traffic=changed)
             self._predict(f"the measured traffic during '{injection}': {words(changed)}")
 
     # ---- the deed and its undo ----

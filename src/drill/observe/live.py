@@ -6,7 +6,6 @@ does not say by anything but the servers' own defaults.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -16,7 +15,7 @@ from drill.alerting.loaded import loaded_groups
 from drill.alerting.relabel import UNCHANGED, Outgoing
 from drill.alerting.routing import GROUP_INTERVAL_S, GROUP_WAIT_S, Routing, load_routing, receivers_for, timings
 from drill.alerting.rulefile import Group
-from drill.alerting.rules import BurnAlert, burn_alerts, unread
+from drill.alerting.rules import BurnAlert, burn_alerts, counted_by, shortest_windows, unread
 from drill.core.errors import DrillError
 from drill.core.labels import Labels
 from drill.core.observations import ScrapeTarget
@@ -135,21 +134,13 @@ def healthy(observer: Observer, alerts: Sequence[BurnAlert]) -> Mapping[str, Hea
     Works for rules of any generator: ratio and traffic are evaluated as the alert's short window does it, and the
     age is that of the counters.
     """
-    shortest: dict[str, BurnAlert] = {}
-    for alert in alerts:
-        if alert.sloth_id not in shortest or alert.short_s < shortest[alert.sloth_id].short_s:
-            shortest[alert.sloth_id] = alert
-    return {sloth_id: _healthy(observer, alert) for sloth_id, alert in shortest.items()}
+    return {sloth_id: _healthy(observer, alert) for sloth_id, alert in shortest_windows(alerts).items()}
 
 
 def _healthy(observer: Observer, alert: BurnAlert) -> Healthy:
-    ages = [observer.age_s(promql.text(selector)) for selector in _selectors(alert.total or alert.ratio)]
-    ratios, rates = _values(observer, alert.ratio), _values(observer, alert.total)
+    ages = [observer.age_s(selector) for selector in counted_by(alert)]
+    ratios, rates = observer.values(alert.ratio), observer.values(alert.total)
     return Healthy(min(ages, default=0.0), max(ratios, default=None), sum(rates) if rates else None)
-
-
-def _values(observer: Observer, query: str) -> Sequence[float]:
-    return [sample.value for sample in observer.samples(query) if math.isfinite(sample.value)] if query else ()
 
 
 def scrape_interval_s(alerts: Sequence[BurnAlert], targets: Sequence[ScrapeTarget]) -> float:

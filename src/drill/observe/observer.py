@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from drill.alerting.relabel import Outgoing
+from drill.alerting.rules import BurnAlert, counted_by, shortest_windows
 from drill.core.errors import Unavailable
 from drill.core.facts import Endpoints
 from drill.core.observations import (
@@ -26,7 +27,7 @@ from drill.core.observations import (
     Silence,
     SliSample,
 )
-from drill.core.units import parse_duration
+from drill.core.units import parse_duration, prometheus_duration
 from drill.observe.alertmanager import Alertmanagers
 from drill.observe.http import ServerOptions
 from drill.observe.muting import Mutes
@@ -83,6 +84,11 @@ class Observer:
         self._heartbeat = ""
         self._shortest: dict[str, str] = {}
         self._mutes = Mutes(self.alertmanagers.status)
+        self._watched: Mapping[str, BurnAlert] = {}
+
+    def watch(self, alerts: Sequence[BurnAlert]) -> None:
+        """Measure the SLOs behind *alerts* from their own PromQL, where nobody records Sloth's series of them."""
+        self._watched = shortest_windows(alerts)
 
     def rules(self) -> Sequence[RuleStatus]:
         """Return all alerting rules Prometheus has loaded. Raises Unavailable."""
@@ -178,7 +184,27 @@ class Observer:
         for slo in slos:
             slo.once_shortest = self._shortest.get(slo.sloth_id, "")
             self._shortest[slo.sloth_id] = slo.shortest
-        return sli_samples(slos, self._traffic(slos, at))
+        recorded = {slo.sloth_id for slo in slos}
+        others = [self._by_rule(alert, at) for name, alert in self._watched.items() if name not in recorded]
+        return [*sli_samples(slos, self._traffic(slos, at)), *(one for one in others if one is not None)]
+
+    def _by_rule(self, alert: BurnAlert, at: float | None) -> SliSample | None:
+        """One SLI by the ratio of its alert's short window; None where it is unknown, not for want of traffic."""
+        ratio, rates = max(self.values(alert.ratio, at), default=None), self.values(alert.total, at)
+        if ratio is None and (not rates or sum(rates) != 0):
+            return None
+        window = prometheus_duration(alert.short_s)
+        return SliSample(
+            at=at if at is not None else self.prometheus.query("time()")[0].value,
+            sloth_id=alert.sloth_id,
+            error_ratio=ratio or 0.0,
+            requests_per_second=sum(rates),
+            rates={} if ratio is None else {window: ratio / (1 - alert.objective)},
+        )
+
+    def values(self, promql: str, at: float | None = None) -> Sequence[float]:
+        """Run an instant query and return its finite values; none for an empty query. Raises Unavailable."""
+        return [one.value for one in self.samples(promql, at) if math.isfinite(one.value)] if promql else ()
 
     def _traffic(self, slos: Sequence[RecordedSlo], at: float | None) -> Mapping[str, float]:
         traffic: dict[str, float] = {}
@@ -214,8 +240,13 @@ class Observer:
         made from. Raises Unavailable.
         """
         ids = sloth_ids or [slo.sloth_id for slo in recorded_slos(self.prometheus.query(SLOTH_SERIES))]
-        selectors = (f'{{__name__=~"{ERROR_RATIO}.+",sloth_id="{sloth_id}"}}' for sloth_id in ids)
-        return min((self.age_s(selector, limit_s) for selector in selectors), default=0.0)
+        return min((self._slo_age_s(sloth_id, limit_s) for sloth_id in ids), default=0.0)
+
+    def _slo_age_s(self, sloth_id: str, limit_s: float) -> float:
+        age = self.age_s(f'{{__name__=~"{ERROR_RATIO}.+",sloth_id="{sloth_id}"}}', limit_s)
+        if age or sloth_id not in self._watched:
+            return age
+        return min((self.age_s(one, limit_s) for one in counted_by(self._watched[sloth_id])), default=0.0)
 
     def age_s(self, selector: str, limit_s: float = 4 * 86400.0) -> float:
         """Return the age (s) of the oldest sample of *selector*, 0 without one; at most *limit_s*.

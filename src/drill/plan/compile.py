@@ -28,7 +28,7 @@ from drill.plan.model import (
     PredictedAlert,
     WindowPair,
 )
-from drill.plan.predict import NORMAL, predict_alerts
+from drill.plan.predict import NORMAL, STEADY, predict_alerts
 from drill.plan.remedy import smallest_changes
 from drill.scenario import model as scenario_model
 from drill.scenario.model import Scenario
@@ -155,11 +155,13 @@ def repredict(
     history_s: float,
     baseline: Mapping[str, float],
     traffic: Mapping[str, Interval] = NORMAL,
+    windows: Mapping[str, Mapping[float, float]] = STEADY,
 ) -> Plan:
     """Return *plan* with its predictions made anew from a measured history (s) and measured error ratios.
 
     ``traffic`` is the traffic during the faults over the normal traffic by ``sloth_id``, between two bounds; what
-    is not in it is as before.
+    is not in it is as before. ``windows`` are measured error ratios by ``sloth_id`` and window (s): what an earlier
+    incident has left in them.
     """
     spans = {injection.id: (injection.at_s, injection.for_s) for injection in plan.injections}
     caused = [
@@ -177,6 +179,7 @@ def repredict(
         history_s=history_s,
         baseline=baseline,
         traffic=traffic,
+        windows=windows,
         group_wait_s=plan.group_wait_s,
         group_interval_s=plan.group_interval_s,
         receivers_for=rules.receivers_for,

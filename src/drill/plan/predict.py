@@ -33,6 +33,8 @@ Caused = tuple[Impact, float, float]
 
 NORMAL: Mapping[str, Interval] = {}
 """Traffic during the faults is as before."""
+STEADY: Mapping[str, Mapping[float, float]] = {}
+"""The history had the baseline's error ratio all along."""
 
 
 class Setting(NamedTuple):
@@ -41,6 +43,8 @@ class Setting(NamedTuple):
     scrape_s: float
     history_s: float
     baseline: float
+    before: float
+    """Error ratio over the alert's long window at T0: the baseline, unless there was an incident in it."""
     traffic: float
     """During the faults over before; one number, because a forecast is for one."""
 
@@ -53,6 +57,7 @@ def predict_alerts(  # noqa: PLR0913 - two things to predict from, and what is k
     history_s: float,
     baseline: Mapping[str, float],
     traffic: Mapping[str, Interval] = NORMAL,
+    windows: Mapping[str, Mapping[float, float]] = STEADY,
     group_wait_s: float,
     group_interval_s: float,
     receivers_for: Callable[[Labels], tuple[str, ...]],
@@ -62,7 +67,8 @@ def predict_alerts(  # noqa: PLR0913 - two things to predict from, and what is k
 
     ``history_s`` is the age of the series at T0, ``baseline`` the healthy error ratio by ``sloth_id`` (0 where
     it is not named), ``traffic`` the traffic during the faults over the normal traffic, between two bounds, by
-    ``sloth_id`` (1 where it is not named). A rule with several
+    ``sloth_id`` (1 where it is not named). ``windows`` are error ratios by ``sloth_id`` and window (s), as measured
+    before the faults: an incident that is still in a long window lets its alert fire sooner. A rule with several
     window pairs (read as several alerts with the same labels) gives one prediction: it fires with the first and
     resolves with the last of them. ``timings_for`` gives ``(group_wait, group_interval)`` of the route of a set
     of labels; without it all routes have the two given.
@@ -74,7 +80,9 @@ def predict_alerts(  # noqa: PLR0913 - two things to predict from, and what is k
     for alert in alerts:
         if alert.sloth_id in touching:
             low, high = traffic.get(alert.sloth_id, (1.0, 1.0))
-            setting = Setting(scrape_s, history_s, baseline.get(alert.sloth_id, 0.0), low)
+            healthy = baseline.get(alert.sloth_id, 0.0)
+            before = windows.get(alert.sloth_id, {}).get(alert.long_s, healthy)
+            setting = Setting(scrape_s, history_s, healthy, before, low)
             made = _made(alert, touching[alert.sloth_id], setting)
             if high != low:
                 made = _between(made, _made(alert, touching[alert.sloth_id], setting._replace(traffic=high)))
@@ -183,7 +191,8 @@ def _disturbance(error_ratio: Interval, for_s: float, at_s: float, setting: Sett
     low, high = error_ratio
     return Disturbance(
         error_ratio=(max(low, setting.baseline), max(high, setting.baseline)), duration_s=for_s,
-        baseline=setting.baseline, traffic=setting.traffic, history_s=setting.history_s + at_s,
+        baseline=setting.baseline, before=setting.before, traffic=setting.traffic,
+        history_s=setting.history_s + at_s,
     )  # fmt: skip
 
 
@@ -218,6 +227,7 @@ def _together(condition: BurnCondition, caused: Sequence[Caused], setting: Setti
 
 
 def _course(caused: Sequence[Caused], setting: Setting, *, high: bool) -> Course:
+    baseline = (max if high else min)(setting.baseline, setting.before)
     edges = sorted({edge for _, at_s, for_s in caused for edge in (at_s, at_s + for_s) if edge > 0})
     phases, since = [], 0.0
     for edge in edges:
@@ -226,6 +236,6 @@ def _course(caused: Sequence[Caused], setting: Setting, *, high: bool) -> Course
         for ratio in active:
             good *= 1 - ratio
         worst = 1 - good if high else max(active, default=0.0)
-        phases.append(Phase(edge, max(worst, setting.baseline), setting.traffic if active else 1.0))
+        phases.append(Phase(edge, max(worst, baseline), setting.traffic if active else 1.0))
         since = edge
-    return Course(phases, setting.baseline, setting.history_s)
+    return Course(phases, baseline, setting.history_s)

@@ -154,9 +154,7 @@ def drill(
         journal.subscribe(lambda event: _hook(event, rig, hooks))
         runner = Runner(
             plan, target, observer, journal,
-            repredict=lambda history_s, baseline, traffic: repredict(
-                plan, rules, history_s=history_s, baseline=baseline, traffic=traffic
-            ),
+            repredict=lambda basis: repredict(plan, rules, **basis._asdict()),
             abort=threading.Event(), clock=clock,
         )  # fmt: skip
         runner.start("run", "0" * 64, found, forced=True)

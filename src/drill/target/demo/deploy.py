@@ -77,6 +77,10 @@ def remove(api: Api, spec: DemoSpec, say: Say) -> bool:
     """
     there = [name for name in (spec.namespace, spec.monitoring) if _own(api, name)]
     for name in there:
+        api.delete(paths.all_of("Deployment", name))
+    # pods first: a namespace whose pods are still ending is looked at again ever more seldom, for minutes
+    _until(lambda: not any(_pods(api, name) for name in there), GONE_S, lambda: "some pods of the demo do not end")
+    for name in there:
         api.delete(paths.namespace(name))
     for name in there:
         say(f"waiting for the end of namespace {name}")
@@ -157,10 +161,14 @@ def _selector() -> str:
     return ",".join(f"{key}={value}" for key, value in PART_OF.items())
 
 
+def _pods(api: Api, namespace: str) -> Sequence[Pod]:
+    return api.list(paths.all_of("Pod", namespace), Pod, labels=_selector()).items
+
+
 def _forbid_hopeless(api: Api, spec: DemoSpec) -> None:
     """Raise Unavailable at once where waiting cannot help: the image is not there."""
     for name in (spec.namespace, spec.monitoring):
-        for pod in api.list(paths.all_of("Pod", name), Pod, labels=_selector()).items:
+        for pod in _pods(api, name):
             for status in pod.status.container_statuses:
                 waiting = status.state.waiting
                 if waiting is not None and waiting.reason in _HOPELESS and pod.alive:
@@ -176,7 +184,7 @@ def _why(api: Api, spec: DemoSpec) -> str:
     told = []
     try:
         for name in (spec.namespace, spec.monitoring):
-            for pod in api.list(paths.all_of("Pod", name), Pod, labels=_selector()).items:
+            for pod in _pods(api, name):
                 if pod.alive and not pod.ready:
                     reasons = [one.message or one.reason for one in pod.status.conditions if one.status != "True"]
                     told.append(f"{pod.name}: {next((text for text in reasons if text), pod.status.phase)}")
