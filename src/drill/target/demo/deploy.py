@@ -24,7 +24,7 @@ from drill.target.sandbox.topology import SERVICES
 
 MANAGER = "drill"
 APPLY = "application/apply-patch+yaml"
-READY_S, SAMPLES_S, GONE_S = 300.0, 90.0, 180.0
+READY_S, SAMPLES_S, GONE_S = 300.0, 90.0, 300.0
 _EVERY_S = 0.5
 _HOPELESS = (
     "ErrImagePull",
