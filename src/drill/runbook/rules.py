@@ -2,9 +2,9 @@
 
 Two questions, because what is unknown counts against whoever asks. Before a runbook's command is run, it must be
 known to only look (Markdown is code here: whoever wrote it, nothing else runs without a yes): one simple command,
-no pipe into something else, no redirection, no substitution, no second command, no variable outside quotes. Everything
-else counts as changing, whatever its author tagged it. Of a command that somebody typed and that has run, only what
-is known to change something is called an act. Pure.
+no pipe into something else, no redirection, no substitution, no second command, no variable outside quotes.
+Everything else counts as changing, whatever its author tagged it. Of a command that somebody typed and that ran,
+only what is known to change something is called an act. Pure.
 """
 
 from __future__ import annotations
