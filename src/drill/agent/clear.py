@@ -18,7 +18,7 @@ from pathlib import Path
 from drill.agent import cgroups, ipset, tc
 from drill.agent.disk import fillers, open_inside, remove_fillers
 from drill.agent.errors import CannotApply
-from drill.agent.kernel import command_line, enter_namespace, parent_of, process_state
+from drill.agent.kernel import command_line, enter_namespace, namespace_identity, parent_of, process_state
 from drill.agent.marks import is_ours
 from drill.agent.memory import forget_first_choice
 from drill.agent.nft import PREFIX, delete_table, drill_tables, table_name
@@ -174,10 +174,10 @@ def _children(netns: str, directories: Sequence[str], only: Only) -> tuple[list[
     """
     inside = set(cgroups.members(directories[:1])) if only.may_have("cpu", "memory") else set()
     netns = netns if only.may_have("http") else ""
-    own = _identity("/proc/self/ns/net") if netns else None
+    own = namespace_identity("/proc/self/ns/net") if netns else None
     found = []
     for pid in _processes():
-        here = pid in inside or (own is not None and _identity(f"/proc/{pid}/ns/net") == own)
+        here = pid in inside or (own is not None and namespace_identity(f"/proc/{pid}/ns/net") == own)
         if here and _lives(pid) and is_ours(pid):
             found.append(pid)
     for pid in found:
@@ -189,14 +189,6 @@ def _children(netns: str, directories: Sequence[str], only: Only) -> tuple[list[
 
 def _named(pids: Iterable[int]) -> list[str]:
     return [f"process {pid}" for pid in pids]
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        found = Path(path).stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _stopped(pid: int, directories: Sequence[str]) -> tuple[list[str], list[str]]:

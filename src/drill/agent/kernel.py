@@ -118,3 +118,12 @@ def tree_of(pid: int) -> list[int]:
     for member in tree:
         tree += children_of(member)
     return tree
+
+
+def namespace_identity(path: str) -> tuple[int, int] | None:
+    """Return device and inode of a namespace, None when it is gone."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -123,6 +123,18 @@ def format_option(*formats: str) -> Callable[[F], F]:
     )
 
 
+def fast_forward_option(told: str = "Divide the windows by N.") -> Callable[[F], F]:
+    """``--fast-forward``, with what help *told*."""
+    return click.option(
+        "--fast-forward",
+        type=click.FloatRange(1, 3600),
+        default=DEFAULT_FAST_FORWARD,
+        show_default=True,
+        metavar="N",
+        help=told,
+    )
+
+
 def cluster_options(function: F) -> F:
     """``--context``, ``--namespace`` and ``--as``, for commands that act on a cluster only when one is named."""
     options = (
@@ -172,14 +184,7 @@ def plan_options(function: F) -> F:
             "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of all random choices."
         ),
         click.option("--real-time", is_flag=True, help="Test the real windows, not fast-forwarded ones."),
-        click.option(
-            "--fast-forward",
-            type=click.FloatRange(1, 3600),
-            default=DEFAULT_FAST_FORWARD,
-            show_default=True,
-            metavar="N",
-            help="Divide the windows by N.",
-        ),
+        fast_forward_option(),
     )
     for option in reversed(options):
         function = option(function)

@@ -1,15 +1,17 @@
-"""Which commands of a runbook only look. Markdown is code here: whoever wrote it, nothing else runs without a yes.
+"""What commands do: which of a runbook only look, which of a shell changed something. The one place that knows.
 
-A command only looks when it is one simple command that is known to change nothing: no pipe into something else, no
-redirection, no substitution, no second command, no variable outside quotes. Everything else counts as changing,
-whatever its author tagged it. Pure.
+Two questions, because what is unknown counts against whoever asks. Before a runbook's command is run, it must be
+known to only look (Markdown is code here: whoever wrote it, nothing else runs without a yes): one simple command,
+no pipe into something else, no redirection, no substitution, no second command, no variable outside quotes.
+Everything else counts as changing, whatever its author tagged it. Of a command that somebody typed and that ran,
+only what is known to change something is called an act. Pure.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 
 _LOOKING: Mapping[str, tuple[str, ...]] = {
@@ -18,8 +20,17 @@ _LOOKING: Mapping[str, tuple[str, ...]] = {
         "rollout status", "config current-context", "auth can-i",
     ),
 }  # fmt: skip
+_CHANGING = (
+    "annotate", "apply", "autoscale", "cordon", "create", "delete", "drain", "edit", "expose", "label", "patch",
+    "replace", "run", "scale", "set", "taint", "uncordon", "rollout pause", "rollout restart", "rollout resume",
+    "rollout undo",
+)  # fmt: skip
+"""kubectl's commands that change something, whatever follows."""
 _INSIDE = frozenset({"df", "du", "ls", "cat", "ps", "wget", "getent", "env", "hostname", "tail", "find"})
 """What may be run in a pod by `kubectl exec`: it reads, or sends one request."""
+_CHANGING_INSIDE = frozenset({"rm", "truncate", "kill", "pkill", "mv", "cp", "tee", "dd", "tc", "iptables", "nft"})
+_BEFORE = ("sudo", "env", "time", "watch")
+"""What may stand before a command, as a variable's value may."""
 _FIND_DEEDS = ("-delete", "-exec", "-execdir", "-ok", "-okdir", "-fprint", "-fls", "-fprintf", "-fprint0")
 _WGET_DEEDS = ("--post", "--method", "--body", "-i", "--delete-after")
 _VALUES = frozenset({"-n", "--namespace", "-l", "--selector", "-c", "--container", "--context", "-o", "--output"})
@@ -52,15 +63,51 @@ def _why_words(words: Sequence[str]) -> str:
     verbs = _LOOKING.get(program)
     if verbs is None:
         return f"drill does not know what {program} does"
-    end = rest.index("--") if "--" in rest else len(rest)
-    operands = _operands(rest[:end])
+    outside, inside = _parted(rest)
+    operands = _operands(outside)
     if not operands:
         return f"drill does not know what this {program} does"
     if operands[0] == "exec":
-        return _why_exec(rest[end + 1 :])
-    if operands[0] in verbs or " ".join(operands[:2]) in verbs:
+        return _why_exec(inside)
+    if _is_among(operands, verbs):
         return ""
     return f"`{program} {' '.join(operands[: 2 if operands[0] in ('rollout', 'set') else 1])}` changes something"
+
+
+def changes_something(line: str) -> bool:
+    """Return True when some kubectl in the shell's *line* is known to change something."""
+    return any(_is_act(command) for command in re.split(r"[;&|]+", line))
+
+
+def _is_act(command: str) -> bool:
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = command.split()
+    while words and ("=" in words[0] or words[0] in _BEFORE):
+        words = words[1:]
+    if not words or words[0].rpartition("/")[2] != "kubectl":
+        return False
+    outside, inside = _parted(words[1:])
+    operands = _operands(outside)
+    if not operands or any(word.startswith("--dry-run") for word in outside):
+        return False
+    return _changes_inside(inside) if operands[0] == "exec" else _is_among(operands, _CHANGING)
+
+
+def _changes_inside(words: Sequence[str]) -> bool:
+    text = " ".join(words)
+    return ">" in text or bool(_CHANGING_INSIDE & set(re.findall(r"[a-z]+", text))) or "-delete" in text
+
+
+def _parted(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """Part the words of a kubectl from those that are run in the pod."""
+    end = words.index("--") if "--" in words else len(words)
+    return words[:end], words[end + 1 :]
+
+
+def _is_among(operands: Sequence[str], verbs: Collection[str]) -> bool:
+    return operands[0] in verbs or " ".join(operands[:2]) in verbs
 
 
 def _operands(words: Sequence[str]) -> list[str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from drill.agent.errors import CannotApply
 from drill.agent.hierarchies import CgroupMount, parse_mounts, parse_own
-from drill.agent.kernel import enter_namespace
+from drill.agent.kernel import enter_namespace, namespace_identity
 from drill.agent.node import containers
 from drill.agent.node.containers import Container, Process
 
@@ -82,7 +82,7 @@ class Node:
         with contextlib.suppress(OSError):  # a kernel without cgroup namespaces has only one
             enter_namespace(f"/proc/{first}/ns/cgroup", CLONE_NEWCGROUP)
         self.mounts = controllers_of(parse_mounts(Path(f"/proc/{first}/mountinfo").read_text()))
-        self.netns = identity(f"/proc/{first}/ns/net")
+        self.netns = namespace_identity(f"/proc/{first}/ns/net")
 
     def directory(self, controller: str, path: str) -> str:
         """Return where cgroup *path* of *controller* is seen from here; ``''`` when it is not."""
@@ -149,10 +149,10 @@ class Node:
         return first or ([("", paths[""])] if "" in paths and "" in self.mounts else [])
 
     def _netns(self, main: Process | None, others: list[Container]) -> str:
-        wanted = identity(f"/proc/{main.pid}/ns/net") if main else None
+        wanted = namespace_identity(f"/proc/{main.pid}/ns/net") if main else None
         for other in others:  # oldest first: the sandbox
             keeper = other.main
-            if keeper and (here := identity(f"/proc/{keeper.pid}/ns/net")) and wanted in (None, here):
+            if keeper and (here := namespace_identity(f"/proc/{keeper.pid}/ns/net")) and wanted in (None, here):
                 return "" if here == self.netns else f"/proc/{keeper.pid}/ns/net"
         if main is None or wanted is None or wanted == self.netns:
             return ""
@@ -163,7 +163,7 @@ class Node:
         for place in NAMED_NAMESPACES:
             with contextlib.suppress(OSError):
                 for entry in Path(self.root, place).iterdir():
-                    if identity(str(entry)) == wanted:
+                    if namespace_identity(str(entry)) == wanted:
                         return str(entry)
         return ""
 
@@ -230,15 +230,6 @@ def is_sandbox(container: Container) -> bool:
         if container.main is not None:
             return Path(f"/proc/{container.main.pid}/comm").read_text().strip() == "pause"
     return False
-
-
-def identity(path: str) -> tuple[int, int] | None:
-    """Return device and inode of a namespace, None when it is gone."""
-    try:
-        found = Path(path).stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def addresses_of(process: Path) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drill import __version__
-from drill.cli.options import complete_targets
+from drill.cli.options import complete_targets, fast_forward_option
 from drill.cli.settings import DEFAULT_FAST_FORWARD
 
 if TYPE_CHECKING:
@@ -81,14 +81,7 @@ def contents(function: Callable[..., Any]) -> Callable[..., Any]:
             help="Run the services, or one of them, on nodes with this label.",
         ),
         click.option("--real-time", is_flag=True, help="Real windows, not fast-forwarded ones."),
-        click.option(
-            "--fast-forward",
-            type=click.FloatRange(1, 3600),
-            default=DEFAULT_FAST_FORWARD,
-            show_default=True,
-            metavar="N",
-            help="Divide the windows by N.",
-        ),
+        fast_forward_option(),
     )
     for option in reversed(options):
         function = option(function)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from drill.cli.settings import DEFAULT_FAST_FORWARD
+from drill.cli.options import fast_forward_option
 
 if TYPE_CHECKING:
     from drill.cli.console import Console
@@ -29,14 +29,7 @@ def command() -> None:
 
 @command.command()
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the load.")
-@click.option(
-    "--fast-forward",
-    type=click.FloatRange(1, 3600),
-    default=DEFAULT_FAST_FORWARD,
-    show_default=True,
-    metavar="N",
-    help="Divide the windows by N; 1 is real time.",
-)
+@fast_forward_option("Divide the windows by N; 1 is real time.")
 def up(seed: int, fast_forward: float) -> int:
     """Start one and print its URLs; it stays until `drill sandbox down`."""
     from drill.cli.console import Console

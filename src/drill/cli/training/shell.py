@@ -1,7 +1,6 @@
 """The responder's shell: a real one, with the target's ``kubectl`` first on PATH; what is typed is recorded.
 
-The shell reports every command line to a file of its own; whether a command changes something is read off its
-words.
+The shell reports every command line to a file of its own; whether one changed something says ``runbook/rules.py``.
 """
 
 from __future__ import annotations
@@ -9,8 +8,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -20,19 +17,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from drill.cli.training.lookout import watch_commands
+from drill.runbook.rules import changes_something
 from drill.training.given import Typed
 from drill.training.live import LiveStage
 
-CHANGING = frozenset(
-    {
-        "annotate", "apply", "autoscale", "cordon", "create", "delete", "drain", "edit", "expose", "label", "patch",
-        "replace", "run", "scale", "set", "taint", "uncordon",
-    }
-)  # fmt: skip
-"""kubectl's commands that change something, whatever follows."""
-CHANGING_ROLLOUTS = frozenset({"pause", "restart", "resume", "undo"})
-CHANGING_IN_POD = frozenset({"rm", "truncate", "kill", "pkill", "mv", "cp", "tee", "dd", "tc", "iptables", "nft"})
-VALUED = frozenset({"-n", "--namespace", "-c", "--container", "-l", "--selector", "-o", "--output", "--context"})
 PR_SET_PDEATHSIG = 1
 WELCOME = (
     "A real shell; `exit` brings you back. kubectl speaks to the services in trouble.",
@@ -42,42 +30,7 @@ WELCOME = (
 
 def typed(line: str) -> Typed:
     """Read one command line of the shell."""
-    return Typed(text=line.strip()[:500], changes=any(_changes(part) for part in re.split(r"[;&|]+", line)))
-
-
-def _changes(command: str) -> bool:
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        words = command.split()
-    while words and ("=" in words[0] or words[0] in ("sudo", "env", "time", "watch")):
-        words = words[1:]
-    if not words or words[0].rpartition("/")[2] != "kubectl":
-        return False
-    inside = words[words.index("--") + 1 :] if "--" in words else []
-    words = _operands(words[1 : words.index("--")] if "--" in words else words[1:])
-    if not words or any(word.startswith("--dry-run") for word in words):
-        return False
-    if words[0] == "exec":
-        return bool(inside) and _changes_in_pod(inside)
-    if words[0] == "rollout":
-        return len(words) > 1 and words[1] in CHANGING_ROLLOUTS
-    return words[0] in CHANGING
-
-
-def _operands(words: list[str]) -> list[str]:
-    found, waiting = [], iter(words)
-    for word in waiting:
-        if word in VALUED:
-            next(waiting, "")
-        elif not word.startswith("-") or word.startswith("--dry-run"):
-            found.append(word)
-    return found
-
-
-def _changes_in_pod(words: list[str]) -> bool:
-    text = " ".join(words)
-    return ">" in text or bool(CHANGING_IN_POD & set(re.findall(r"[a-z]+", text))) or "-delete" in text
+    return Typed(text=line.strip()[:500], changes=changes_something(line))
 
 
 class Shell:
