@@ -114,6 +114,7 @@ def test_an_action_of_chaos_toolkit_is_a_fault_like_any_other(
     assert refused.returncode == 4
     assert "no rule allows" in refused.stderr
     done = drill(state, *words, "--allow-activities", cwd=tmp_path)
+    assert done.stdout, done.stderr
     report = json.loads(done.stdout)
     assert report["verdict"] == "pass", report["reasons"]
     (run,) = (tmp_path / "drill-runs").iterdir()

@@ -37,8 +37,9 @@ def drill(environment: dict[str, str], *words: str) -> subprocess.CompletedProce
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def sandbox(environment: dict[str, str]) -> Iterator[str]:
+    """One of its own for each test: the errors of the last drill would still be in the windows of the next."""
     done = drill(environment, "sandbox", "up")
     (name, *_) = re.findall(r"\b[0-9a-f]{8}\b", done.stdout)
     yield name

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from drill.core.actions import KillReplica, undo_of
+from drill.core.actions import KillReplica, RunActivity, undo_of
+from drill.core.activities import Activity, Call, ProcessProvider
 from drill.core.observations import AlertSpan, Notification
 from drill.engine.state import (
     Abort,
@@ -223,3 +224,18 @@ def test_the_same_undo_is_done_once():
     talk.turn(8.5, Measured("kill", True, 8.5))
     assert kinds(talk.turn(20)) == ["Undo", "Enter"]
     assert kinds(talk.turn(21, Acted("kill", undo_of(kill), True, 21.0))) == ["Check"]
+
+
+def test_an_undo_whose_arguments_are_a_list_is_ordered_like_any_other():
+    provider = ProcessProvider(type="process", path="thaw", arguments=["checkout-0"])
+    call = Call(activity=Activity(name="thaw", provider=provider))
+    freeze = RunActivity(
+        injection="hang", replica="checkout-0", service="checkout", call=call, undo=call, hold_s=60
+    )
+    step = Step(at_s=0, action=freeze, undo=undo_of(freeze))
+    talk = Talk(plan(injection("hang", for_s=5, replicas=1).with_(steps=(step,))))
+    to_t0(talk)
+    talk.turn(6.0)
+    talk.turn(6.1, Acted("hang", freeze, False, 6.1))
+    talk.turn(6.5, Measured("hang", True, 6.5))
+    assert kinds(talk.turn(20)) == ["Undo", "Enter"]

@@ -215,8 +215,11 @@ def _stop(state: State, injection: PlannedInjection, current: InjectionState, co
 
 def _revert(state: State, injection: PlannedInjection, commands: list[Command]) -> State:
     fired = injection.steps[: state.injections[injection.id].fired]
-    once = {step.undo: step for step in fired}  # a replica killed twenty times is awaited once
-    commands += [Undo(injection.id, step) for step in reversed(once.values())]
+    undos = [step.undo for step in fired]  # compared, not hashed: an activity's arguments may be lists
+    once = [
+        step for index, step in enumerate(fired) if step.undo not in undos[:index]
+    ]  # a replica killed twenty times
+    commands += [Undo(injection.id, step) for step in reversed(once)]
     return state.with_injection(injection.id, stage=Stage.REVERTING, undoing=len(once))
 
 

@@ -72,10 +72,16 @@ def read_secret(source: SecretSource) -> str:
         raise ValueError(f"the file {source.file} with a secret cannot be read: {error.strerror}") from None
 
 
+def _as_utf8(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
 def _run(call: Call, secrets: Secrets, hidden: list[str]) -> dict[str, Any]:
     from chaoslib.activity import ensure_activity_is_valid, run_activity
     from chaoslib.configuration import load_configuration
+    from chaoslib.provider import process
 
+    process.decode_bytes = _as_utf8  # it guesses, and takes a few ASCII characters for UTF-16
     _set_context(call.surroundings.context)
     configuration = load_configuration(dict(call.surroundings.configuration))
     hidden += [str(value) for name, value in configuration.items() if is_secret_name(name)]
