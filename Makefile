@@ -38,7 +38,7 @@ demo: setup ## The main job: break the sandbox's checkout and watch its page fir
 
 test: setup-test check e2e ## Every test that needs no cluster, on real servers too (about 35 minutes on 2 cores).
 
-check: $(INSTALLED) lint types imports unit ## Lint, types, import rules and unit tests (at most 60 s).
+check: $(INSTALLED) lint types imports unit ## Lint, types, import rules and unit tests (about 2 minutes on 2 cores).
 
 lint:
 	@$(BIN)/ruff check --quiet
