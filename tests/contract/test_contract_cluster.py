@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cluster.conftest import admin, admin_api  # noqa: F401  # fixtures: the suite's own cluster
+from cluster import conftest as shared
 from cluster.ground import NOWHERE, RUNNER, TIMING, helper_image
 from contract import promises
 from contract.cases import CASES, Case, named
@@ -32,6 +32,8 @@ from drill.target.sandbox.topology import ENTRANCE_PORT
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 FAST_FORWARD = 60.0
+admin, admin_api = shared.admin, shared.admin_api
+"""Fixtures: the suite's own cluster."""
 PARTS = (SERVICE, "edge")
 
 
@@ -107,7 +109,7 @@ def parts(namespace: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def ground(admin: Access, admin_api: Api) -> Iterator[ClusterGround]:  # noqa: F811
+def ground(admin: Access, admin_api: Api) -> Iterator[ClusterGround]:
     namespace = f"drill-contract-{secrets.token_hex(3)}"
     made = None
     try:

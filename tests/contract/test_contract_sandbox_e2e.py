@@ -34,7 +34,9 @@ class SandboxGround:
         began = time.monotonic()
         answer = requests.get(f"{self.sandbox.entrance}/{SERVICE}", timeout=10)
         took_s = time.monotonic() - began
-        return Answer(answer.text.partition(":")[0] if answer.status_code == 200 else "", answer.status_code, took_s)
+        return Answer(
+            answer.text.partition(":")[0] if answer.status_code == 200 else "", answer.status_code, took_s
+        )
 
     def called(self, replica: str) -> str:
         return replica

@@ -269,6 +269,7 @@ def _timing(
         history_s=_history_s(live, observer, concerned),
         fast_forward=_fast_forward(used, namespace),
         chained=live.chained,
+        agents=used.where.context.way,
     )
 
 

@@ -78,7 +78,7 @@ def _node_words(node: objects.Node) -> str:
 
 def _right(one: Right, context: str) -> Found:
     scope = {"target": f" --namespace {one.namespace}", "monitoring": f" --monitoring {one.namespace}"}
-    scope |= {"nodes": " --nodes"}
+    scope |= {"nodes": " --nodes", "inside": f" --namespace {one.namespace} --ephemeral"}
     how = f"drill k8s install --context {context}{scope.get(one.rule.where, '')}"
     return Found(str(one), one.granted, one.rule.why, how)
 

@@ -27,7 +27,7 @@ from drill.core.probes import Measurement, Probe
 from drill.target.kubernetes import acts, discovery, intents, objects, paths
 from drill.target.kubernetes.api import Api
 from drill.target.kubernetes.failures import NotThere
-from drill.target.kubernetes.foresee import ahead_of, hindrances
+from drill.target.kubernetes.foresee import Ahead, ahead_of, hindrances
 from drill.target.kubernetes.planned import Timing, facts_of
 from drill.target.kubernetes.ports import NodeAgents, PodRef
 from drill.target.kubernetes.reading import measure_by_api
@@ -87,7 +87,7 @@ class KubernetesTarget:
     # ---- what is there ----
 
     def facts(self) -> Facts:
-        """What compile needs. Raises Unavailable; UsageError when the namespace is not there."""
+        """What compile needs. Raises Unavailable; UsageError without the namespace, or if agents are kept out."""
         try:
             world = discovery.look(self.api, self.namespace)
         except NotThere as error:
@@ -114,12 +114,18 @@ class KubernetesTarget:
 
     def _abilities(self, here: Mapping[str, Mapping[str, objects.Pod]]) -> Callable[[str], Mapping[str, str]]:
         """Ask the agents on the nodes of the services that are to be broken what they cannot do there."""
-        pods = (pod for name, some in here.items() if name in self._concerned for pod in some.values())
-        nodes = sorted({pod.spec.node_name for pod in pods if pod.spec.node_name})
+        pods = [
+            one for name in self._concerned & here.keys() for one in self._views[name].refs(here[name].values())
+        ]
+        nodes = sorted({pod.node for pod in pods if pod.node})
         if self._make_agents is None or not nodes:
             return lambda _: {}
         try:
+            for refused in self.agents.foresee(pods):
+                raise UsageError(f"this drill cannot work: {refused.text}", hint=refused.fix)
             self.agents.prepare(nodes)
+        except UsageError:
+            raise
         except DrillError as error:
             reason = str(error)
             return lambda node: {"*": reason} if node in nodes else {}
@@ -168,7 +174,17 @@ class KubernetesTarget:
         world = discovery.look(self.api, self.namespace)
         with self._lock:
             pods = {name: pod for some in self._see(world).values() for name, pod in some.items()}
-        return tuple(hindrances(ahead_of(self.api, world, actions, pods)))
+        ahead = ahead_of(self.api, world, actions, pods, inside=self.timing.agents == "ephemeral")
+        return (*hindrances(ahead), *self._refused(ahead))
+
+    def _refused(self, ahead: Ahead) -> Sequence[Hindrance]:
+        """What admission keeps out of the agents that are still to be put near the pods."""
+        held = {
+            one.replica for one in ahead.deeds if needs_agents(one) and isinstance(one, HoldFault | KillReplica)
+        }
+        if not held or self._make_agents is None:
+            return ()
+        return self.agents.foresee([self._view_of(name).ref(name) for name in sorted(held)])
 
     def _intend(self, action: AnyAction) -> None:
         """Write the intent of the action's injection, once, before its first deed. Raises ActionFailed."""
