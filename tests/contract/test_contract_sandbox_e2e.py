@@ -83,7 +83,7 @@ def test_a_sandbox_refuses_what_is_not_there_and_what_is_too_much(sandbox: Sandb
     [
         (liars.Idle, "no effect was measured"),
         (liars.Boaster, "do not find it slow"),
-        (liars.Hider, "said to be clean, and yet there was"),
+        (liars.Hider, "after the undo users of"),
     ],
 )
 def test_a_liar_around_a_real_sandbox_is_caught(

@@ -46,7 +46,10 @@ RULES: tuple[Rule, ...] = (
     Rule("target", "", "services", ("get",), ("look",), "compare the Service with what it was before the drill"),
     Rule("target", "", "services", ("patch",), ("lease",), "write how to undo on it before the deed"),
     Rule("target", "", "pods", ("list",), ("look",), "find the service's pods and see whether they serve"),
-    Rule("target", "", "pods", ("watch",), ("evict", "delete", "recover", "inside"), "wait until a replaced pod serves"),
+    Rule(
+        "target", "", "pods", ("watch",), ("evict", "delete", "recover", "inside"),
+        "wait until a replaced pod serves",
+    ),
     Rule("target", "", "pods/eviction", ("create",), ("evict",), "pod-kill and node-drain by eviction"),
     Rule("target", "", "pods", ("delete",), ("delete",), "pod-kill by deletion"),
     Rule("target", "apps", "deployments", ("list",), ("look",), "find what keeps the pods running"),
