@@ -58,11 +58,11 @@ class ClusterGround:
         path = f"{paths.namespace(self.namespace)}/services/edge:{ENTRANCE_PORT}/proxy/{SERVICE}"
         began = time.monotonic()
         try:
-            said, status = self.admin.raw("GET", path), 200
+            said, status = self.admin.raw("GET", path, patience_s=0), 200
         except ApiFailed as error:
             said, status = b"", error.status
-        text = said.decode() if isinstance(said, bytes) else str(said)
-        return Answer(text.partition(":")[0] if status == 200 else "", status, time.monotonic() - began)
+        by = said.decode().partition(":")[0] if status == 200 else ""
+        return Answer(by, status, time.monotonic() - began)
 
     def called(self, replica: str) -> str:
         try:
