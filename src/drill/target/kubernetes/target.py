@@ -16,6 +16,7 @@ from drill.core.actions import (
     CordonNode,
     HoldFault,
     KillReplica,
+    MemoryFault,
     ReleaseFault,
     ScaleWorkload,
     is_deed,
@@ -34,6 +35,7 @@ from drill.target.kubernetes.reading import measure_by_api
 from drill.target.kubernetes.view import ServiceView
 
 SIGKILL = 9
+BACK_WITHIN_S = 120.0
 
 
 class KubernetesTarget:
@@ -96,7 +98,7 @@ class KubernetesTarget:
             ) from error
         with self._lock:
             here = self._see(world)
-            return facts_of(world, self.name, self.timing, here, self._abilities(here))
+            return facts_of(world, self.name, self.timing, here, self._abilities(world, here))
 
     def _see(self, world: discovery.World) -> Mapping[str, Mapping[str, objects.Pod]]:
         """Give every pod of every Service a place; return the pods by Service and place."""
@@ -112,24 +114,32 @@ class KubernetesTarget:
             self._places |= dict.fromkeys(here[service.name], service.name)
         return here
 
-    def _abilities(self, here: Mapping[str, Mapping[str, objects.Pod]]) -> Callable[[str], Mapping[str, str]]:
+    def _abilities(
+        self, world: discovery.World, here: Mapping[str, Mapping[str, objects.Pod]]
+    ) -> Callable[[str], Mapping[str, str]]:
         """Ask the agents on the nodes of the services that are to be broken what they cannot do there."""
-        pods = [
+        refs = [
             one for name in self._concerned & here.keys() for one in self._views[name].refs(here[name].values())
         ]
-        nodes = sorted({pod.node for pod in pods if pod.node})
-        if self._make_agents is None or not nodes:
+        away = {node.name: {"*": "it is not Ready"} for node in world.nodes if not node.ready}
+        pods = [pod for pod in refs if pod.node and pod.node not in away]
+        if self._make_agents is None:
             return lambda _: {}
+        found = self._asked(pods) if pods else {}
+        return lambda node: (found | away).get(node, {})
+
+    def _asked(self, pods: Sequence[PodRef]) -> dict[str, Mapping[str, str]]:
+        """What cannot be done on the nodes of *pods*. Raises UsageError when agents are not let in at all."""
+        nodes = sorted({pod.node for pod in pods})
         try:
-            for refused in self.agents.foresee(pods):
-                raise UsageError(f"this drill cannot work: {refused.text}", hint=refused.fix)
-            self.agents.prepare(nodes)
-        except UsageError:
-            raise
+            refused = self.agents.foresee(pods)
+            if not refused:
+                self.agents.prepare(nodes)
         except DrillError as error:
-            reason = str(error)
-            return lambda node: {"*": reason} if node in nodes else {}
-        return lambda node: self._abilities_of(node) if node in nodes else {}
+            return {node: {"*": str(error)} for node in nodes}
+        if refused:
+            raise UsageError(f"this drill cannot work: {refused[0].text}", hint=refused[0].fix)
+        return {node: self._abilities_of(node) for node in nodes}
 
     def _abilities_of(self, node: str) -> Mapping[str, str]:
         try:
@@ -253,7 +263,20 @@ class KubernetesTarget:
                 raise ActionFailed(f"a Kubernetes target cannot do this: {action.do}")
 
     def _release(self, action: ReleaseFault) -> float:
-        return self.agents.release(action.injection, self._view_of(action.replica).ref(action.replica, 0))
+        view = self._view_of(action.replica)
+        done = self.agents.release(action.injection, view.ref(action.replica, 0))
+        return acts.await_replica(view, self._back(action), None) if self._may_have_killed(action) else done
+
+    def _may_have_killed(self, action: ReleaseFault) -> bool:
+        """True after a fault that the kernel may have answered by killing the container."""
+        deeds = self._deeds.get(action.injection, ())
+        held = [one.fault for one in deeds if isinstance(one, HoldFault) and one.replica == action.replica]
+        return any(isinstance(fault, MemoryFault) and fault.oom for fault in held)
+
+    @staticmethod
+    def _back(action: ReleaseFault) -> AwaitReplica:
+        """What is waited for then: kubelet takes up to 40 s before the third restart in a row."""
+        return AwaitReplica(injection=action.injection, replica=action.replica, within_s=BACK_WITHIN_S)
 
     def _kill(self, action: KillReplica) -> float:
         view = self._view_of(action.replica)
