@@ -134,6 +134,7 @@ class FakeGround:
     """The fake with its users, who know what is really in place."""
 
     able = frozenset(case.name for case in HELD)
+    found_within_s = 0.0
 
     def __init__(self, target: Fake, truth: Fake | None = None) -> None:
         """*truth* is what is really there, where *target* only talks about it."""

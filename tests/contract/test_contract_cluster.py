@@ -42,6 +42,7 @@ class ClusterGround:
     """The sandbox's service and its users, in a namespace of their own; what is looked at is looked at as admin."""
 
     able = frozenset(case.name for case in CASES)
+    found_within_s = 60.0
 
     def __init__(self, admin: Api, runner: Access, namespace: str) -> None:
         self.admin, self.namespace = admin, namespace

@@ -24,6 +24,7 @@ class SandboxGround:
     """A sandbox whose users come by its entrance; ``sweep`` is the broom of `drill recover`."""
 
     able = frozenset(case.name for case in HELD)
+    found_within_s = 2.0
 
     def __init__(self, sandbox: Sandbox, target: Target | None = None) -> None:
         """*target* is what the suite speaks to, where that is not the sandbox itself."""

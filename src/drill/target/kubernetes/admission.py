@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from drill.core.ports import Hindrance
-from drill.target.kubernetes import paths
 from drill.target.kubernetes.failures import ApiFailed
 
 LABEL = "app.kubernetes.io/name=drill-helper"
 
 
-def refused(ask: Callable[[], object], what: str, context: str, namespace: str) -> Hindrance | None:
+def refused(
+    ask: Callable[[], object], what: str, context: str, namespace: str, *, helper: bool = True
+) -> Hindrance | None:
     """Ask once; return why *what* would not be let into *namespace*, None when it would be (or is there already).
 
-    Raises ApiFailed when nobody answers: that is no refusal.
+    *helper*: it is a helper pod in drill's own namespace, else a container in somebody's pod. Raises ApiFailed when
+    nobody answers: that is no refusal.
     """
     try:
         ask()
@@ -28,23 +30,24 @@ def refused(ask: Callable[[], object], what: str, context: str, namespace: str) 
         if error.status == 0 or (error.status >= 500 and "webhook" not in str(error)):
             raise
         said = str(error).removeprefix(f"{context}: ")
-        return Hindrance(check="admission", text=f"{what} would be refused: {said}", fix=remedy(error, namespace))
+        fix = remedy(error, context, namespace, helper=helper)
+        return Hindrance(check="admission", text=f"{what} would be refused: {said}", fix=fix)
     return None
 
 
-def remedy(error: ApiFailed, namespace: str) -> str:
+def remedy(error: ApiFailed, context: str, namespace: str, *, helper: bool) -> str:
     """Say what lets it in, by who refused."""
-    said, own = str(error), namespace == paths.SYSTEM
-    if "violates PodSecurity" in said and own:
+    said = str(error)
+    if "violates PodSecurity" in said and helper:
         level = "pod-security.kubernetes.io/enforce=privileged"
         return f"let drill's own namespace have them: kubectl label namespace {namespace} --overwrite {level}"
     if "violates PodSecurity" in said:
         return 'this namespace needs helper pods: leave out `way = "ephemeral"` in drill.toml'
-    if "exceeded quota" in said or "must specify" in said:
+    if "exceeded quota" in said or "failed quota" in said:
         return f"the owner of {namespace} can raise that ResourceQuota, or take it away"
-    if error.status == 404 and own:
-        return "drill k8s install creates it"
     if "cannot create resource" in said or "cannot patch resource" in said:
-        return error.hint
-    who = f"pods labelled {LABEL}" if own else "drill's ephemeral containers"
-    return f"the owner of that policy can let {who} into {namespace}"
+        return f"have the right granted: drill k8s install --context {context}{'' if helper else ' --ephemeral'}"
+    if "service account" in said or (error.status == 404 and helper):
+        return f"what `drill k8s install --context {context}` creates is not there: run it again"
+    who = f"pods labelled {LABEL}" if helper else "drill's ephemeral containers"
+    return f"the owner of that rule can let {who} into {namespace}"

@@ -68,18 +68,7 @@ class Ephemeral:
         """Try the first of *pods* by a dry run: PodSecurity speaks of the namespace. Raises Unavailable."""
         new = [pod for pod in pods if pod.uid not in self._open]
         small = [pod.name for pod in new if self._too_small(pod)]
-        found = (
-            [
-                admission.refused(
-                    lambda: self._patch(new[0], dry_run=True),
-                    f"an agent in pod {new[0].name}",
-                    self._api.context,
-                    new[0].namespace,
-                )
-            ]
-            if new
-            else []
-        )
+        found = [self._refused(new[0])] if new else []
         if small:
             text = f"agents in {', '.join(small)} {LITTLE}"
             found.append(Hindrance(check="memory", text=text, fix="use helper pods"))
@@ -206,6 +195,12 @@ class Ephemeral:
             if time.monotonic() > deadline:
                 raise Unavailable(f"the ephemeral container in {pod.name} does not run within {START_S:g} s")
             self._wait_for_change(pod, deadline - time.monotonic())
+
+    def _refused(self, pod: PodRef) -> Hindrance | None:
+        what = f"an agent in pod {pod.name}"
+        return admission.refused(
+            lambda: self._patch(pod, dry_run=True), what, self._api.context, pod.namespace, helper=False
+        )
 
     @staticmethod
     def _too_small(pod: PodRef) -> bool:

@@ -66,9 +66,13 @@ class Helpers:
 
     def foresee(self, pods: Sequence[PodRef]) -> Sequence[Hindrance]:
         """Try the helpers that are not there yet by a dry run. Raises Unavailable."""
-        nodes = sorted({pod.node for pod in pods if pod.node and pod.node not in self._started})
+        return self.refused(sorted({pod.node for pod in pods if pod.node}))
+
+    def refused(self, nodes: Sequence[str]) -> Sequence[Hindrance]:
+        """Say why helpers on *nodes* would not be let in; asked by a dry run. Raises Unavailable."""
+        new = [node for node in nodes if node not in self._started]
         with ThreadPoolExecutor(STREAMS, thread_name_prefix="drill-helper") as pool:
-            found = pool.map(lambda node: self._pods.refused(node, self._manifest(node)), nodes)
+            found = pool.map(lambda node: self._pods.refused(node, self._manifest(node)), new)
             return [one for one in found if one is not None]
 
     def _manifest(self, node: str) -> Manifest:
