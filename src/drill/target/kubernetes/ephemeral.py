@@ -112,9 +112,12 @@ class Ephemeral:
         raise ActionFailed(f"{pod.name}: no signal {number}: {APART}", hint="this needs a helper pod")
 
     def measure(self, probe: Probe, pod: PodRef, peers: Sequence[PodRef] = ()) -> Measurement:
-        """Answer a network *probe* from one of *peers*, or from another pod of this run. Raises Unavailable."""
+        """Answer a network *probe* from one of *peers*, or from another pod of this run. Raises Unavailable.
+
+        For users' eyes a pod that has an agent already is as good as any of *peers*: no other gets one for that.
+        """
         others = [other for other, _ in self._open.values() if other.uid != pod.uid]
-        source = next(iter([*peers, *others]), None)
+        source = next(iter([*others, *peers] if probe.peer == "users" else [*peers, *others]), None)
         if source is None:
             raise Unavailable(
                 f"{pod.name}: nothing to measure from: loopback is never faulted, and no other pod takes part",

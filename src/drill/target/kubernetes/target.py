@@ -298,8 +298,14 @@ class KubernetesTarget:
         by_api = measure_by_api(view, probe)
         if by_api is not None:
             return by_api
-        peers = self.view(probe.peer).refs() if probe.peer in self._views else []
+        peers = self.view(probe.peer).refs() if probe.peer in self._views else self._others(view, probe.replica)
         return self.agents.measure(probe, view.ref(probe.replica), peers)
+
+    def _others(self, view: ServiceView, replica: str) -> list[PodRef]:
+        """Pods to measure from where nobody beside the pods can: those of the same service."""
+        if self.timing.agents != "ephemeral":
+            return []
+        return view.refs(pod for name, pod in view.pods().items() if name != replica)
 
     def snapshot(self, replica: str) -> Mapping[str, str]:
         """What drills may change: Service, workload, nodes of this run, and the pod itself where faults are held.
