@@ -70,7 +70,7 @@ def test_a_pod_of_the_cluster_drills_it_with_nothing_but_its_serviceaccount(demo
     name = f"drill-run-{secrets.token_hex(3)}"
     before = demo.state(NAMESPACE)
     words = ("run", "latency-spike", "--service", "checkout", "--context", "in-cluster", "--namespace", NAMESPACE)
-    demo.admin.create(paths.all_of("Pod", paths.SYSTEM), in_cluster(name, *words, "--out", "/tmp/runs"))
+    demo.admin.create(paths.all_of("Pod", paths.SYSTEM), in_cluster(name, *words, "--out", "/tmp/runs", "--yes"))
     path = paths.one("Pod", paths.SYSTEM, name)
     try:
         until = time.monotonic() + 300
