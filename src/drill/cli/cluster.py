@@ -81,7 +81,8 @@ class Session:
     def endpoints(self) -> Endpoints:
         """Where the evidence is: as drill.toml says, else as found in the cluster."""
         found = self.servers.endpoints
-        return self.where.context.reach(found.prometheus, found.alertmanagers, found.sink)
+        reached = self.where.context.reach(found.prometheus, found.alertmanagers, found.sink)
+        return reached.with_(passing=found.passing)
 
     def near_pods(self) -> NodeAgents:
         """Return those near the pods, made when they are needed first."""

@@ -53,6 +53,8 @@ class Impact(Value):
     error_ratio: Interval
     lasts_s: float | None = None
     """How long it lasts when that is not the injection's ``for_s`` (a kill lasts as long as the restart)."""
+    late_s: float = 0.0
+    """How long after its start a bad request is counted at the latest: when it is answered, or given up."""
 
 
 class PredictedAlert(Value):
