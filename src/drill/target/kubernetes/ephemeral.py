@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from drill.core.actions import HoldFault
+from drill.core.actions import HoldFault, PacketFault
 from drill.core.errors import ActionFailed, DrillError, Unavailable, UndoIncomplete
 from drill.core.facts import ABILITIES, Ability
 from drill.core.ports import Hindrance
@@ -88,6 +88,8 @@ class Ephemeral(Holding):
             raise ActionFailed(f"{pod.name}: {APART}", hint="this fault needs a helper pod")
         if pod.host_network:
             raise ActionFailed(f"{pod.name} is in the node's own network namespace (hostNetwork): refused")
+        if isinstance(action.fault, PacketFault) and action.fault.backend in MISSING:
+            raise ActionFailed(f"{pod.name}: no {action.fault.backend}: {MISSING[action.fault.backend]}")
         return super().hold(action, pod)
 
     def _say(self, pod: PodRef, message: Message, timeout_s: float) -> Message:
