@@ -3,8 +3,8 @@
 A proof is a run in which an alert of the rule fired, was judged on time and was delivered as expected. What fired
 besides, as predicted, counts as *fired*: seen, but its way to a receiver was not demanded.
 
-A training gives proofs (what was on time and delivered was measured like any other) and says nothing against a rule:
-people change the target in it as they see fit, and with it what alerts do.
+A training gives proofs (what was on time and delivered was measured like any other) and says nothing against a
+rule: people change the target in it as they see fit, and with it what alerts do.
 """
 
 from __future__ import annotations
