@@ -23,6 +23,8 @@ from drill.target.kubernetes.api import Api
 from drill.target.kubernetes.failures import NotThere
 
 NAMESPACE, MONITORING = "shop", "monitoring"
+WHO = f"suite{os.getpid()}"
+"""Who calls, as drill writes it on what it makes."""
 WATCHED = ("Deployment", "Service", "Pod")
 
 
@@ -37,6 +39,7 @@ class Shop:
         """Run *program* (drill, kubectl, chaos) knowing this cluster alone."""
         scripts = str(Path(sys.executable).parent)
         environment = {**os.environ, **self.cluster.environment, "KUBECONFIG": str(self.cluster.kubeconfig)}
+        environment["LOGNAME"] = WHO
         environment["PATH"] = f"{scripts}:{environment['PATH']}"
         done = subprocess.run(
             [program, *words], cwd=cwd, env=environment | dict(env or {}), capture_output=True, text=True,
@@ -62,8 +65,9 @@ class Shop:
         return found
 
     def own(self) -> set[str]:
-        """Drill's own things by name: leases, the abort marker, helper pods."""
-        return {name for kind in ("Pod", "Lease", "ConfigMap") for name in self._all(kind, paths.SYSTEM)}
+        """Helper pods that were started by these calls, by name; others drill here too."""
+        pods = self._all("Pod", paths.SYSTEM)
+        return {name for name, (_, _, said) in pods.items() if said.get("drill.dev/holder", "").startswith(WHO)}
 
     def _all(self, kind: str, namespace: str) -> dict[str, Any]:
         every = self.admin.list(paths.all_of(kind, namespace), objects.Thing).items

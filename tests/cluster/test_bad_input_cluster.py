@@ -44,16 +44,8 @@ def own(admin_api: Api) -> Iterator[str]:
         admin_api.delete(paths.namespace(name))
 
 
-Before = tuple[dict[str, Any], set[str]]
-
-
-def seen(demo: Shop, *where: str) -> Before:
-    """What must be the same afterwards."""
-    return demo.state(*where), demo.own()
-
-
 def refused(
-    demo: Shop, before: Before, said: Said, code: int, *words: str, where: Sequence[str] = (NAMESPACE,)
+    demo: Shop, before: dict[str, Any], said: Said, code: int, *words: str, where: Sequence[str] = (NAMESPACE,)
 ) -> None:
     """It ended with *code*, said all of *words* and what to do, and the cluster is as before."""
     assert said.code == code, said
@@ -61,12 +53,12 @@ def refused(
         assert word in said.err, said
     assert "hint:" in said.err, said
     assert "Traceback" not in said.err
-    assert demo.state(*where) == before[0]
-    assert demo.own() <= before[1], "something of drill's own was left"
+    assert demo.state(*where) == before
+    assert demo.own() == set(), "a helper pod was started, and stays"
 
 
 def test_an_unknown_context(demo: Shop, tmp_path: Path) -> None:
-    before = seen(demo, NAMESPACE)
+    before = demo.state(NAMESPACE)
     said = demo.call("drill", *KILL, "--service", "checkout", "--context", "kind-dril", cwd=tmp_path)
     refused(demo, before, said, 2, "no context 'kind-dril'", "did you mean 'kind-drill'")
     assert not (tmp_path / "runs").exists()
@@ -74,7 +66,7 @@ def test_an_unknown_context(demo: Shop, tmp_path: Path) -> None:
 
 def test_a_kubeconfig_that_cannot_be_read(demo: Shop, tmp_path: Path) -> None:
     (tmp_path / "broken").write_text("{")
-    before = seen(demo, NAMESPACE)
+    before = demo.state(NAMESPACE)
     said = demo.drill(*KILL, "--service", "checkout", cwd=tmp_path, env={"KUBECONFIG": str(tmp_path / "broken")})
     refused(demo, before, said, 2, "no context")
 
@@ -99,7 +91,7 @@ def test_credentials_that_are_no_longer_good(demo: Shop, own: str, tmp_path: Pat
     asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 600}}
     token = json.loads(demo.admin.raw("POST", f"{account}/token", asked))["status"]["token"]
     demo.admin.delete(account)
-    before = seen(demo, NAMESPACE)
+    before = demo.state(NAMESPACE)
     environment = {"KUBECONFIG": str(kubeconfig(demo, tmp_path, token))}
     said = demo.drill(*KILL, "--service", "checkout", cwd=tmp_path, env=environment)
     refused(demo, before, said, 3, "does not accept the credentials", "log in again")
@@ -109,7 +101,7 @@ def test_an_api_server_that_does_not_answer(demo: Shop, tmp_path: Path) -> None:
     content = yaml.safe_load(demo.cluster.kubeconfig.read_text())
     content["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:9"
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(content))
-    before, began = seen(demo, NAMESPACE), time.monotonic()
+    before, began = demo.state(NAMESPACE), time.monotonic()
     said = demo.drill(
         *KILL, "--service", "checkout", cwd=tmp_path, env={"KUBECONFIG": str(tmp_path / "kubeconfig")}
     )
@@ -118,39 +110,39 @@ def test_an_api_server_that_does_not_answer(demo: Shop, tmp_path: Path) -> None:
 
 
 def test_a_namespace_that_is_not_there(demo: Shop, tmp_path: Path) -> None:
-    before = seen(demo, NAMESPACE)
+    before = demo.state(NAMESPACE)
     said = demo.drill(*KILL, "--service", "checkout", cwd=tmp_path, namespace="nowhere")
     refused(demo, before, said, 2, "has no namespace 'nowhere'", "--namespace")
 
 
 def test_a_namespace_that_did_not_opt_in(demo: Shop, tmp_path: Path) -> None:
-    before = seen(demo, NAMESPACE, "default")
+    before = demo.state(NAMESPACE, "default")
     said = demo.drill(*KILL, "--service", "checkout", cwd=tmp_path, namespace="default")
     words = ("does not let drills in", "kubectl label namespace default drill.dev/allowed=true")
     refused(demo, before, said, 4, *words, where=(NAMESPACE, "default"))
 
 
 def test_a_protected_namespace(demo: Shop, tmp_path: Path) -> None:
-    before = seen(demo, NAMESPACE)
+    before = demo.state(NAMESPACE)
     said = demo.drill(*KILL, "--service", "kube-dns", cwd=tmp_path, namespace="kube-system")
     refused(demo, before, said, 4, "is protected")
 
 
 def test_a_service_that_is_not_there(demo: Shop, tmp_path: Path) -> None:
-    before = seen(demo, NAMESPACE)
+    before = demo.state(NAMESPACE)
     said = demo.drill(*KILL, "--service", "chekout", cwd=tmp_path)
     refused(demo, before, said, 2, "has no service 'chekout'", "did you mean 'checkout'")
 
 
 def test_a_service_without_pods(demo: Shop, own: str, tmp_path: Path) -> None:
-    before = seen(demo, NAMESPACE, own)
+    before = demo.state(NAMESPACE, own)
     said = demo.drill(*LATENCY, "--service", "cart", cwd=tmp_path, namespace=own)
     refused(demo, before, said, 2, "service 'cart' has no replica to break", where=(NAMESPACE, own))
 
 
 def test_rights_that_are_missing(demo: Shop, own: str, tmp_path: Path) -> None:
     """An account that may do nothing is told what to ask for."""
-    before = seen(demo, NAMESPACE, own)
+    before = demo.state(NAMESPACE, own)
     account = f"system:serviceaccount:{own}:default"
     said = demo.drill(*KILL, "--service", "checkout", "--as", account, cwd=tmp_path)
     refused(demo, before, said, 3, "cannot get resource", "drill k8s doctor", where=(NAMESPACE, own))
@@ -191,7 +183,7 @@ def test_a_node_that_is_not_ready(demo: Shop, far_pods: str, tmp_path: Path) -> 
     uml.execute(demo.cluster, "kill -STOP $(pidof kubelet)")
     try:
         _until(120, lambda: not demo.admin.get(node, objects.Node).ready)
-        before = seen(demo, NAMESPACE, far_pods)
+        before = demo.state(NAMESPACE, far_pods)
         for words, why in ((LATENCY, "is not Ready"), (KILL, "is not Ready")):
             said = demo.drill(*words, "--service", "checkout", cwd=tmp_path, namespace=far_pods)
             refused(demo, before, said, 2, why, where=(NAMESPACE, far_pods))
