@@ -131,7 +131,7 @@ def _wanted(spec: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _unrestarted(template: Mapping[str, Any]) -> dict[str, Any]:
-    """The template without the note of a `kubectl rollout restart`: people mend by it, no fault leaves it behind."""
+    """The template without the time of a `kubectl rollout restart`: people mend by it, no fault leaves it."""
     metadata = template.get("metadata") or {}
     kept = {key: value for key, value in (metadata.get("annotations") or {}).items() if key != RESTARTED}
     return {**template, "metadata": {**metadata, "annotations": kept}}
