@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+from drill.cli import reaching
 from drill.cli.config import Context, find_context
 from drill.cli.places import Opening
 from drill.cli.predicting import read_rule_files
@@ -137,7 +138,7 @@ def session(settings: RunSettings) -> Session:
 
 
 def _open(named: Where) -> Session:
-    api = Api(named.access)
+    api = reaching.taken(named.access) or Api(named.access)
     namespace = named.namespace or api.namespace
     ends = named.context.endpoints
     wanted = [
@@ -270,6 +271,7 @@ def _timing(
         history_s=_history_s(live, observer, concerned),
         fast_forward=_fast_forward(used, namespace),
         chained=live.chained,
+        agents=used.where.context.way,
     )
 
 
