@@ -277,3 +277,8 @@ def test_a_resolved_page_is_told_as_resolved():
     talk.hear(firing(open_=False, end=200), paged("resolved", 205))
     assert [page.status for page in talk.state.pages] == ["firing", "resolved"]
     assert talk.state.pages[1].title.startswith("RESOLVED: ")
+
+
+def test_a_reason_is_told_without_the_labels_of_an_alert() -> None:
+    reason = 'not healthy before anything was broken: CartLatencyBudgetBurn{severity="ticket", tier="1"} is firing'
+    assert plainly(reason) == "not healthy before anything was broken: CartLatencyBudgetBurn is firing"
