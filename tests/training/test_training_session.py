@@ -9,6 +9,7 @@ from drill.training import commands as c
 from drill.training.debrief import debrief_of, replay, responder_card
 from drill.training.given import AbortRun, AddFaults, EndFaults, Gone, Health, Holding, Stop, Tick, Typed
 from drill.training.phases import phases_of
+from drill.training.session import plainly
 from training.told import EFFECT, LIMIT_S, PAGED, Talk, broken, firing, gone, paged, script
 
 
