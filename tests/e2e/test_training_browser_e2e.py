@@ -34,7 +34,7 @@ ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/\S*#\S+")
 @pytest.fixture
 def watched(tmp_path: Path) -> Iterator[Watched]:
     """A browser; a mistake in a page, or a request that leaves the machine, fails the test."""
-    with browser(tmp_path / "chromium", niceness=19) as watched:
+    with browser(tmp_path / "chromium", niceness=40) as watched:
         yield watched
         assert watched.mistakes == []
         assert watched.strangers == []

@@ -63,7 +63,8 @@ class Watched:
 def browser(where: Path, niceness: int = 0, **options: Any) -> Iterator[Watched]:
     """Debian's Chromium with an empty profile in *where*; skips the test where there is none.
 
-    With *niceness* it lets others go first: beside a sandbox it would take the processors from the services.
+    With *niceness* it lets others go first (40: as far as that goes, whatever this process has): beside a sandbox it
+    would take the processors from the services.
     """
     program = shutil.which("chromium")
     if program is None:
