@@ -11,10 +11,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.leaks import faultset
+from bench.leaks.results import Result
 from bench.leaks.victims import KILL, STOP, Victim, send
 from bench.leaks.world import World
 
@@ -29,22 +29,6 @@ NETWORK = ("latency", "packet-loss", "bandwidth", "partition", "http-error")
 """What the kernel ends by itself; processes and files of the other faults end with the processes that made them."""
 RESTART_S = 12.0
 """A killed replica comes back with a kubelet's backoff of up to 8 s: that is no leak."""
-
-
-@dataclass
-class Result:
-    """What one kill showed. ``seconds`` is the time until everything was as before.
-
-    ``seen`` is whether a fault that was in force was noticed just before the kill; None when it was not looked for.
-    """
-
-    number: int
-    fault: str
-    victim: str
-    seconds: float
-    recovered: bool = False
-    left: list[str] = field(default_factory=list)
-    seen: bool | None = None
 
 
 class Held:
