@@ -1,7 +1,7 @@
 """Mutated files of every kind drill reads: no traceback, no hang over 1 s, no memory above 300 MB.
 
-``python -m bench.fuzz [--n 100000] [--seed S] [--kind K] [--lanes L] [--save FOLDER]``; the last line has count, worst time
-and peak memory; the exit status is 1 when anything was found. Work is split over the machine's processors.
+``python -m bench.fuzz [--n 100000] [--seed S] [--kind K] [--lanes L] [--save FOLDER]``; the last line has count,
+worst time and peak memory; the exit status is 1 when anything was found. Work is split over L processes.
 """
 
 from __future__ import annotations

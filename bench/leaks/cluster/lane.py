@@ -101,7 +101,7 @@ class Lane:
         return ""
 
     def to_a_random_point(self, watch: Watch) -> bool | None:
-        """Begin; wait into the start of the fault, its life, or its undo. Return whether it was seen in its life."""
+        """Begin; wait into the fault's start, its life, or its undo. Return whether it was seen in its life."""
         slow = 4.0 if self.place.kernel == NETEM else 1.0
         self._say("go")
         point = self.rng.choice(["start", "start", "life", "life", "undo"])

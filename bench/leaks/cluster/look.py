@@ -20,42 +20,42 @@ from drill.core.errors import DrillError
 from drill.target.kubernetes import leases, paths
 from drill.target.kubernetes.pods import HELPERS
 
-SLOW_MS = 250.0
+SLOW_MS = 350.0
 """Faults add 400 ms; the emulated node's one CPU adds some tens, and a machine with two of them more."""
 Picture = Mapping[str, str]
 HEAD = r"""
 NS=$(find /proc/[0-9]*/ns/net -maxdepth 0 -printf '%l %p\n' 2>/dev/null)
 look() {
-  u=$1; v=$(echo $u | tr - _); pause=; main=
-  own=$(grep -lE "pod($u|$v)" /proc/[0-9]*/cgroup 2>/dev/null | cut -d/ -f3)
-  for p in $own; do read c < /proc/$p/comm && [ "$c" = pause ] && pause=$p; done 2>/dev/null
+  u=$1; v=$2; pause=
+  own=$(grep -lE "pod($u|$v)" /proc/[0-9]*/cgroup 2>/dev/null)
+  for f in $own; do { read c < ${f%/cgroup}/comm && [ "$c" = pause ] && pause=${f%/cgroup}; } 2>/dev/null; done
   [ -n "$pause" ] || { echo "@@ $u gone"; return; }
-  n=$(readlink /proc/$pause/ns/net)
-  near=$(echo "$NS" | grep -F "$n" | cut -d/ -f3)
+  n=$(readlink $pause/ns/net)
   echo "@@ $u network"
-  nsenter --net=/proc/$pause/ns/net sh -c "nft -s list ruleset; tc qdisc show; ss -Hltn | wc -l;
-    ip -o link | sed 's/^[0-9]*: //; s/@[^:]*//; s/ *link.*//; s/.\$//'" 2>&1 | sed 's/refcnt.*//'
+  nsenter --net=$pause/ns/net sh -c "nft -s list ruleset; tc qdisc show; ss -Hltn; ip -o link" 2>&1 | awk '
+    /LISTEN/ { listen++; next } /^[0-9]+: / { sub(/^[0-9]+: /, ""); sub(/@[^:]*/, ""); sub(/ *link\/.*/, "") }
+    { sub(/refcnt.*/, ""); print } END { print listen " listening" }'
   echo "@@ $u processes"
-  for p in $own $near; do echo $p; done | sort -u | while read p; do
-    read c < /proc/$p/comm; read s < /proc/$p/stat; o=$(cat /proc/$p/oom_score_adj)
-    t=$(echo "${s##*) }" | cut -c1); case $t in T|t) t=stopped;; Z|X) continue;; *) t=;; esac
-    echo "$c $o $t"
-  done 2>/dev/null | sort
+  { echo "$own"; echo "$NS" | grep -F "$n"; } | awk -F/ '
+    { pid = $3; if (pid !~ /^[0-9]+$/ || pid in did) next; did[pid] = 1; name = ""; stat = ""; score = ""
+    getline name < ("/proc/" pid "/comm"); getline stat < ("/proc/" pid "/stat")
+    getline score < ("/proc/" pid "/oom_score_adj"); sub(/.*\) /, "", stat); state = substr(stat, 1, 1)
+    if (state == "" || state ~ /[ZX]/) next
+    print name, score, (state ~ /[Tt]/) ? "stopped" : "" }' | sort
   echo "@@ $u limits"
-  for d in $(find $CG -type d \( -path "*pod$u" -o -path "*pod$v" -o -path "*pod$v.slice" \) 2>/dev/null); do
-    find $d -type d | wc -l
-    find $d -name 'cpu.max' -o -name 'cpu.cfs_quota_us' -o -name 'cpu.shares' -o -name 'cpu.weight' \
-      -o -name 'memory.max' -o -name 'memory.high' -o -name 'memory.limit_in_bytes' | while read f; do
-      echo "${f##*/} $(cat $f)"; done
-  done 2>/dev/null | sort -u
+  find $CG -type d \( -path "*pod$u*" -o -path "*pod$v*" \) 2>/dev/null | awk '{ n++
+    m = split("cpu.max cpu.cfs_quota_us cpu.shares cpu.weight memory.max memory.high memory.limit_in_bytes", f, " ")
+    for (i = 1; i <= m; i++) if ((getline l < ($0 "/" f[i])) > 0) print f[i], l }
+    END { print n " groups" }' | sort -u
   echo "@@ $u files"
   data=/var/lib/kubelet/pods/$u/volumes/kubernetes.io~empty-dir/data
   ls -A $data 2>&1; stat -f -c '%a of %b blocks free' $data 2>&1
 }
 node() {
-  echo "@@ node processes"; ps -eo args= | grep -E '[d]rill\.agent|[s]tress-ng|[/ ][e]nvoy' | cut -c1-200 | sort
+  echo "@@ node processes"
+  ps -eo args= | awk '/[d]rill\.agent|[s]tress-ng|[/ ][e]nvoy / { print substr($0, 1, 200) }' | sort
   echo "@@ node places"
-  find /sys/fs/cgroup -type d -iname '*drill-*' 2>/dev/null | grep -v drill-control-plane | sort
+  find /sys/fs/cgroup -type d -iname '*drill-*' ! -path '*drill-control-plane*' 2>/dev/null
   grep -E 'drill-(agent|disk|fault)' /proc/mounts; nft list tables 2>/dev/null | grep -i drill
 }
 if [ -e /sys/fs/cgroup/cgroup.controllers ]; then CG=/sys/fs/cgroup
@@ -65,7 +65,7 @@ else CG="/sys/fs/cgroup/cpu /sys/fs/cgroup/memory"; fi
 
 def look(kernel: str, uids: Sequence[str], *, node: bool = False) -> dict[str, dict[str, str]]:
     """Return what is seen of each pod, and with *node* of the node itself (under ``node``), by kind of trace."""
-    calls = [f"look {uid}" for uid in uids] + (["node"] if node else [])
+    calls = [f"look {uid} {uid.replace('-', '_')}" for uid in uids] + (["node"] if node else [])
     said = shell(kernel, HEAD + "\n".join(calls))
     found: dict[str, dict[str, str]] = {}
     for part in said.split("@@ ")[1:]:
