@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster import live
 from cluster.ground import NOWHERE, TIMING, Ground, helper_image
 from cluster.troubled import (
     BROKEN,
@@ -32,7 +33,7 @@ from drill.core.actions import CpuFault, HoldFault, PauseFault, ScaleWorkload, u
 from drill.core.errors import ActionFailed, DrillError
 from drill.core.probes import Probe
 from drill.target.kubernetes import api as api_module
-from drill.target.kubernetes import manifests, paths
+from drill.target.kubernetes import manifests, objects, paths
 from drill.target.kubernetes.access import Access
 from drill.target.kubernetes.api import Api
 from drill.target.kubernetes.failures import LoginFailed
@@ -139,6 +140,25 @@ def test_a_new_certificate_in_the_middle_is_named_and_recover_undoes(
     between.hang_up()
     with pytest.raises(ActionFailed, match="shows a certificate that this kubeconfig's authority did not sign"):
         target.execute(undo_of(SCALE))
+    recovered(healthy)
+
+
+def test_rights_taken_away_in_the_middle_are_named_and_recover_undoes(
+    healthy: Ground, between: Proxy, troubled: Api
+):
+    target = begun(healthy, troubled, SCALE)
+    target.execute(SCALE)
+    path = paths.one("RoleBinding", healthy.namespace, "drill-target")
+    binding = healthy.admin.raw_json("GET", path)
+    healthy.admin.delete(path)
+    try:
+        with pytest.raises(ActionFailed, match=r"cannot .* in the namespace") as caught:
+            target.execute(undo_of(SCALE))
+        assert f"drill k8s doctor --context {CONTEXT}" in caught.value.hint
+    finally:
+        kept = {key: binding["metadata"][key] for key in ("name", "labels") if key in binding["metadata"]}
+        body = {key: binding[key] for key in ("apiVersion", "kind", "subjects", "roleRef")}
+        healthy.admin.create(paths.all_of("RoleBinding", healthy.namespace), body | {"metadata": kept})
     recovered(healthy)
 
 
@@ -264,6 +284,94 @@ def test_a_held_fault_is_released_although_the_credentials_have_ended(
     recovered(healthy)
     for name in agents.names:
         healthy.admin.delete(paths.one("Pod", paths.SYSTEM, name))
+
+
+# ---- `drill run` itself ----
+
+SCENARIO = """
+apiVersion: drill/v1
+kind: Scenario
+metadata:
+  {name: fewer, title: One replica less, description: One replica goes for a while., owner: tests}
+hypothesis: Two replicas of cart carry the load of three.
+injections:
+  - id: fewer
+    fault: scale-down
+    target: {service: cart, pods: 1}
+    for: 40m
+expect:
+  alerts:
+    - {match: {slo: cart-availability, severity: page}, fires: {within: 90m}}
+guardrails: {max_budget_spend: 100%, max_duration: 120m}
+"""
+
+
+@pytest.fixture
+def account(admin_api: Api) -> Iterator[str]:
+    """The namespace of a ServiceAccount called ``boss`` that may do everything, for as long as a test lasts."""
+    name = f"drill-boss-{secrets.token_hex(3)}"
+    rbac = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+    admin_api.create(paths.NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    admin_api.create(paths.all_of("ServiceAccount", name), {"metadata": {"name": "boss"}})
+    subject = {"kind": "ServiceAccount", "name": "boss", "namespace": name}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
+    admin_api.create(rbac, {"metadata": {"name": name}, "subjects": [subject], "roleRef": role})
+    yield name
+    admin_api.delete(f"{rbac}/{name}")
+    admin_api.delete(paths.namespace(name))
+
+
+@pytest.mark.timeout(500)
+def test_a_run_whose_credentials_end_exits_5_and_the_command_it_names_undoes(
+    admin_api: Api, between: Proxy, account: str, tmp_path: Path
+):
+    secret = f"/api/v1/namespaces/{account}/secrets"
+    made = admin_api.create(secret, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": BOUND}})
+    ends_with = {"name": BOUND, "uid": made["metadata"]["uid"]}
+    kubeconfig = between.kubeconfig(tmp_path, token_of(admin_api, account, "boss", ends_with))
+    scenario = tmp_path / "fewer.yaml"
+    scenario.write_text(SCENARIO)
+    cart = paths.one("Deployment", live.NAMESPACE, "cart")
+    before = admin_api.get(cart, objects.Workload).spec.replicas
+    with live.running(tmp_path / "here", str(kubeconfig), CONTEXT, str(scenario), "--force") as run:
+        run.until("injection-effective")
+        admin_api.delete(f"{secret}/{BOUND}")
+        code, said = run.end()
+    assert code == 5, said
+    assert admin_api.get(cart, objects.Workload).spec.replicas == before - 1
+    command = f"drill recover --all --context {CONTEXT} --namespace {live.NAMESPACE}"
+    assert command in said.strip().splitlines()[-1], "last and loudest"
+    assert "log in again" in said
+    fresh = between.kubeconfig(tmp_path, token_of(admin_api, account, "boss"))
+    undone = live.drill(tmp_path / "here", str(fresh), *command.split()[1:])
+    assert undone.returncode == 0, undone.stdout + undone.stderr
+    assert admin_api.get(cart, objects.Workload).spec.replicas == before
+
+
+@pytest.mark.timeout(500)
+def test_a_run_through_an_api_server_in_trouble_undoes_everything(
+    admin_api: Api, between: Proxy, account: str, tmp_path: Path
+):
+    """From the moment the fault is in force every third request meets 429 or 500, until the end of the run."""
+    kubeconfig = between.kubeconfig(tmp_path, token_of(admin_api, account, "boss"))
+    cart = paths.one("Service", live.NAMESPACE, "cart")
+    before = admin_api.get(cart, objects.Service).metadata.annotations
+    words = ("--set", "service=cart", "--force")
+    with live.running(tmp_path / "here", str(kubeconfig), CONTEXT, "latency-spike", *words) as run:
+        run.until("injection-effective")
+        busy, broken = every(6, TOO_MANY, unproxied), every(3, BROKEN, unproxied)
+        between.choose = lambda method, path: busy(method, path) or broken(method, path)
+        code, said = run.end()
+    assert code in (0, 1, 3), said
+    assert between.hit
+    assert all(event["clean"] for event in run.events() if event["kind"] == "clean")
+    assert [event["undo_complete"] for event in run.events() if event["kind"] == "run-finished"] == [True]
+    assert admin_api.get(cart, objects.Service).metadata.annotations == before
+
+
+def unproxied(_method: str, path: str) -> bool:
+    """True for what is asked of the API server itself, not through it."""
+    return "/proxy/" not in path and "/portforward" not in path
 
 
 def test_the_proxy_lets_through_what_it_is_not_told_to_trouble(between: Proxy, troubled: Api, healthy: Ground):
