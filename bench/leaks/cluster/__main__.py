@@ -25,7 +25,7 @@ from pathlib import Path
 from bench.leaks import faultset
 from bench.leaks.cluster.ground import IMAGE, Ground, Place, ground, wait
 from bench.leaks.cluster.lane import Lane
-from bench.leaks.cluster.look import Watch
+from bench.leaks.cluster.look import Watch, helper_pods
 from bench.leaks.cluster.nodes import HOST, NETEM, cluster, shell
 from bench.leaks.cluster.victims import OF_ALL, OF_DEEDS, OF_HELD, Victim
 from bench.leaks.results import Result, note, read_results, tell
@@ -253,12 +253,15 @@ def main() -> int:
         print("bench.leaks.cluster looks into the nodes: it needs root", file=sys.stderr)
         return 2
     until = time.monotonic() + 60 * options.minutes
+    recover()  # what dead runs of others left would be gone after the first round, and differ from before
     with ground(options.kernel or [HOST, NETEM]) as place:
+        wait(lambda: not helper_pods(place), BACK_S, "helper pods of others do not end")
         bench = Bench(place, options.n, options.seed, options.into, until, options.share)
         try:
             bench.run()
-        finally:
+        finally:  # also when it is interrupted: a node must not stay cordoned for everybody else
             bench.watch.close()
+            recover()
     tell(bench.results)
     return 1 if any(result.left for result in bench.results) else 0
 

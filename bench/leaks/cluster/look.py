@@ -144,11 +144,16 @@ def objects(ground: Ground) -> dict[str, str]:
         spec = {key: one["spec"].get(key) for key in ("unschedulable", "taints")}
         seen[f"node {one['metadata']['name']}"] = {"meta": _meta(one), "spec": spec}
     seen["namespace"] = _meta(ground.admin.raw_json("GET", paths.namespace(ground.namespace)))
-    helpers = ground.admin.raw("GET", paths.all_of("Pod", paths.SYSTEM), query={"labelSelector": HELPERS})
-    seen["helper pods"] = [one["metadata"]["name"] for one in json.loads(helpers)["items"]]
+    seen["helper pods"] = helper_pods(ground)
     held = ground.admin.raw_json("GET", paths.all_of("Lease", paths.SYSTEM))["items"]
     seen["leases"] = [one["metadata"]["name"] for one in held if one["metadata"]["name"].startswith(leases.PREFIX)]
     return {name: json.dumps(what, sort_keys=True, indent=0) for name, what in seen.items()}
+
+
+def helper_pods(ground: Ground) -> list[str]:
+    """Return the names of all helper pods there are. Raises DrillError."""
+    found = ground.admin.raw("GET", paths.all_of("Pod", paths.SYSTEM), query={"labelSelector": HELPERS})
+    return [one["metadata"]["name"] for one in json.loads(found)["items"]]
 
 
 def _meta(one: Mapping[str, Any]) -> dict[str, Any]:
