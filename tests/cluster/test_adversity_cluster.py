@@ -39,6 +39,7 @@ from drill.target.kubernetes.api import Api
 from drill.target.kubernetes.failures import LoginFailed
 from drill.target.kubernetes.helpers import Helpers
 from drill.target.kubernetes.podspec import HelperSettings
+from drill.target.kubernetes.ports import PodRef
 from drill.target.kubernetes.recover import Recovery
 from drill.target.kubernetes.target import KubernetesTarget
 
@@ -217,13 +218,12 @@ def agents(troubled: Api) -> Iterator[Helpers]:
     made.close()
 
 
-def stopped(ground: Ground, target: KubernetesTarget) -> float:
+def stopped(ground: Ground, pod: PodRef) -> float:
     """Asked over a way of its own, without the proxy."""
     own = Helpers(ground.api, HelperSettings(image=helper_image()))
     try:
-        ref = target.view("web").ref(FIRST)
-        own.prepare([ref.node])
-        return own.measure(Probe(kind="stopped", replica=FIRST), ref).value
+        own.prepare([pod.node])
+        return own.measure(Probe(kind="stopped", replica=FIRST), pod).value
     finally:
         own.close()
 
@@ -253,13 +253,14 @@ def test_a_held_fault_ends_by_itself_when_nobody_gets_through(
 ):
     action = held(PauseFault())
     target = begun(healthy, troubled, action, agents)
+    pod = target.view("web").ref(FIRST)
     target.execute(action)
     between.choose = every(1, BROKEN)
     between.hang_up()
     troubled._patience_s = 2.0
     with pytest.raises(ActionFailed):
         target.execute(undo_of(action))
-    assert stopped(healthy, target) == 0
+    assert stopped(healthy, pod) == 0
     between.choose = none
     troubled._patience_s = api_module.PATIENCE_S
     recovered(healthy)
@@ -273,12 +274,13 @@ def test_a_held_fault_is_released_although_the_credentials_have_ended(
     agents = Helpers(api, HelperSettings(image=helper_image()))
     action = held(PauseFault())
     target = begun(healthy, api, action, agents)
+    pod = target.view("web").ref(FIRST)
     target.execute(action)
     unbind(healthy, api)
     target.execute(undo_of(action))
     with pytest.raises(ActionFailed, match=r"annotation drill.dev/intent-.* of Service web cannot be removed"):
         target.settled(action.injection)
-    assert stopped(healthy, target) == 0
+    assert stopped(healthy, pod) == 0
     with pytest.raises(DrillError, match="left in the cluster: helper pod"):
         agents.close()
     recovered(healthy)
