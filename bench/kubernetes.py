@@ -1,10 +1,12 @@
 """Many pods at once on the test cluster, against the peers: faults into N pods, N pod deletions, near and far.
 
-    python bench/kubernetes.py --pods 20 --deletions 200 --image drill.dev/drill:0.1.0
+    python bench/kubernetes.py --pods 50 --deletions 200
+    python bench/kubernetes.py --krkn-python VENV/bin/python     # and krkn-lib, from a venv that has it
 
 *near* is the API server as it is; *far* has a round trip of 50 ms, made by a TCP proxy here. The peer for faults is
-one helper pod for each target pod, as other tools do it, with the same agent; for deletions it is
-chaostoolkit-kubernetes' ``terminate_pods``. Needs the suite's own cluster (tools/testcluster); touches no other.
+one helper pod for each target pod, as other tools do it, with the same agent. The peers for deletions are
+``terminate_pods`` of chaostoolkit-kubernetes and ``delete_pod`` of krkn-lib; those pods were never scheduled: what
+is measured is the client and the API server, not a kubelet. Needs the suite's own cluster (tools/testcluster).
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import subprocess
 import sys
 import tempfile
 import threading
@@ -40,6 +43,16 @@ from drill.target.kubernetes.ports import PodRef
 
 ROUND_TRIP_S = 0.05
 THREADS = 32
+KRKN = """
+import sys, time
+from krkn_lib.k8s import KrknKubernetes
+api = KrknKubernetes(sys.argv[1])
+pods = api.list_pods(sys.argv[2], "bench=1")
+began = time.perf_counter()
+for name in pods:
+    api.delete_pod(name, sys.argv[2])
+print(time.perf_counter() - began)
+"""
 BACKEND = {"host": "nfqueue", "netem": "netem"}
 
 
@@ -99,6 +112,24 @@ class Field:
         list(install.install(api, manifests.Wanted((self.namespace,))))
 
     def sow(self, count: int) -> list[PodRef]:
+        """Create *count* pods and wait until they run."""
+        home = self._create(count, {})
+        deadline = time.monotonic() + 300
+        while time.monotonic() < deadline:
+            pods = self._pods(home)
+            if len(pods) == count and all(pod.status.phase == "Running" for pod in pods):
+                return [_ref(pod) for pod in pods]
+            time.sleep(1)
+        raise SystemExit(f"{count} pods do not run within 300 s: take fewer (--pods)")
+
+    def sow_gated(self, count: int) -> list[objects.Pod]:
+        """Create *count* pods that no scheduler may take."""
+        return self._pods(self._create(count, {"schedulingGates": [{"name": "drill.dev/bench"}]}))
+
+    def _pods(self, home: str) -> list[objects.Pod]:
+        return [each for each in self.api.list(home, objects.Pod, labels="bench=1").items if each.alive]
+
+    def _create(self, count: int, more: dict[str, Any]) -> str:
         body = {
             "apiVersion": "v1",
             "kind": "Pod",
@@ -108,18 +139,13 @@ class Field:
                 "terminationGracePeriodSeconds": 0,
                 "automountServiceAccountToken": False,
                 "containers": [{"name": "p", "image": self.image, "command": ["sleep", "3600"]}],
+                **more,
             },
         }
         home = paths.all_of("Pod", self.namespace)
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(lambda _: self.api.create(home, body), range(count)))
-        deadline = time.monotonic() + 300
-        while time.monotonic() < deadline:
-            pods = [each for each in self.api.list(home, objects.Pod, labels="bench=1").items if each.alive]
-            if len(pods) == count and all(pod.status.phase == "Running" for pod in pods):
-                return [_ref(pod) for pod in pods]
-            time.sleep(1)
-        raise SystemExit(f"{count} pods do not run within 300 s: take fewer (--pods, --deletions)")
+        return home
 
     def delete(self) -> None:
         self.api.delete(paths.namespace(self.namespace))
@@ -168,28 +194,38 @@ def faults(field: Field, access: Access, pods: list[PodRef]) -> Iterator[tuple[s
     yield "one helper a pod", f"{applied:.1f} s, released {released:.1f} s, {api.calls} calls"
 
 
-def deletions(field: Field, access: Access, count: int) -> Iterator[tuple[str, str]]:
+def deletions(field: Field, access: Access, count: int, krkn: str) -> Iterator[tuple[str, str]]:
     from chaosk8s.pod.actions import terminate_pods
 
-    pods = field.sow(count)
+    pods = field.sow_gated(count)
+    home = paths.all_of("Pod", field.namespace)
     api = Api(access)
     with ThreadPoolExecutor(THREADS) as pool:
-        home = paths.all_of("Pod", field.namespace)
-        took = timed(lambda: list(pool.map(lambda pod: api.delete(f"{home}/{pod.name}", uid=pod.uid), pods)))
+        took = timed(
+            lambda: list(pool.map(lambda pod: api.delete(f"{home}/{pod.name}", uid=pod.metadata.uid), pods))
+        )
     yield "drill", f"{took:.1f} s"
-    field.sow(count)
+    field.sow_gated(count)
     os.environ["KUBECONFIG"] = access.kubeconfig
     secrets_ = {"KUBERNETES_CONTEXT": access.context}
     took = timed(lambda: terminate_pods(label_selector="bench=1", all=True, ns=field.namespace, secrets=secrets_))
     yield "chaostoolkit terminate_pods", f"{took:.1f} s"
+    if krkn:
+        field.sow_gated(count)
+        done = subprocess.run(
+            [krkn, "-c", KRKN, access.kubeconfig, field.namespace], capture_output=True, text=True
+        )
+        said = f"{float(done.stdout):.1f} s" if done.returncode == 0 else f"failed: {done.stderr.splitlines()[-1]}"
+        yield "krkn-lib delete_pod", said
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pods", type=int, default=20)
+    parser.add_argument("--pods", type=int, default=50)
     parser.add_argument("--deletions", type=int, default=200)
     parser.add_argument("--image", default=HelperSettings().image)
     parser.add_argument("--kernel", choices=sorted(BACKEND), default="host")
+    parser.add_argument("--krkn-python", default="", metavar="FILE", help="a Python that has krkn-lib")
     options = parser.parse_args()
     cluster = find(Options(name="drill", export=False), Steps(quiet=True))
     near = Access(cluster.context, str(cluster.kubeconfig))
@@ -204,7 +240,9 @@ def main() -> int:
             for pod in pods:
                 field.api.delete(paths.one("Pod", field.namespace, pod.name))
             for name, access in (("near", near), ("far", far_access(near, Path(folder)))):
-                for who, figure in deletions(field, access, options.deletions) if options.deletions else ():
+                for who, figure in (
+                    deletions(field, access, options.deletions, options.krkn_python) if options.deletions else ()
+                ):
                     print(f"{name:5} {options.deletions} pod deletions     {who:28} {figure}", flush=True)
     finally:
         field.delete()

@@ -92,6 +92,26 @@ def test_an_interval_of_error_ratios_gives_the_widest_times() -> None:
     assert wide.firing_s == (fast.firing_s[0], slow.firing_s[1])
 
 
+def test_requests_that_are_counted_late_make_it_fire_later_and_resolve_later_never_sooner() -> None:
+    """A request is counted when it ends: of those that take 2 s none is counted in the fault's first 2 s."""
+    at_once, late = (forecast(p1(), fault(0.5, 1200, late_s=late_s)) for late_s in (0.0, 2.0))
+    assert at_once.firing_s is not None
+    assert late.firing_s is not None
+    assert late.firing_s[0] == pytest.approx(at_once.firing_s[0])
+    assert at_once.firing_s[1] + 2 <= late.firing_s[1] <= at_once.firing_s[1] + 3
+    assert at_once.resolved_s is not None
+    assert late.resolved_s is not None
+    assert late.resolved_s[0] == pytest.approx(at_once.resolved_s[0], abs=1)
+    assert at_once.resolved_s[1] < late.resolved_s[1] <= at_once.resolved_s[1] + 3
+
+
+def test_a_fault_that_is_over_before_anything_is_counted_is_not_certain_to_fire() -> None:
+    assert forecast(p1(), fault(1.0, 1200)).fires
+    said = forecast(p1(), fault(1.0, 1200, late_s=1200))
+    assert (said.fires, said.may_fire) == (False, True)
+    assert said.needs_duration_s is not None
+
+
 def test_firing_only_at_the_high_end_is_possible_not_certain() -> None:
     said = forecast(p1(), Disturbance(error_ratio=(0.001, 0.9), duration_s=600))
     assert said.may_fire

@@ -110,3 +110,9 @@ def test_every_command_in_the_help_exists_and_has_a_help_with_an_example(name: s
     if isinstance(command, click.Group):
         texts += [sub.epilog or "" for sub in command.commands.values()]
     assert any(f"drill {name}" in text for text in texts)
+
+
+def test_as_a_plugin_of_kubectl_the_usage_says_what_was_typed(capsys: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr("sys.argv", ["/usr/local/bin/kubectl-drill", "runs", "--no-such-option"])
+    assert main() == 2
+    assert "Usage: kubectl drill runs" in capsys.readouterr().err

@@ -23,8 +23,10 @@ from drill.faults.bad_rollout import NO_IMAGE
 from drill.target.kubernetes import acts, discovery, install, intents, leases, manifests, paths, servers, stop
 from drill.target.kubernetes.access import Access
 from drill.target.kubernetes.api import Api
+from drill.target.kubernetes.ephemeral import Ephemeral
 from drill.target.kubernetes.failures import Forbidden
 from drill.target.kubernetes.helpers import Helpers
+from drill.target.kubernetes.lines import exec_query
 from drill.target.kubernetes.podspec import HelperSettings
 from drill.target.kubernetes.rbac import RULES, Rule, single
 from drill.target.kubernetes.recover import opted_in, view_of
@@ -73,7 +75,9 @@ class Account:
 @pytest.fixture(scope="module")
 def account(ground: Ground, admin: Access) -> Iterator[Account]:
     name = f"rights{secrets.token_hex(2)}"
-    made = Account(ground, name, manifests.Wanted((ground.namespace,), ("monitoring",), nodes=True), admin)
+    made = Account(
+        ground, name, manifests.Wanted((ground.namespace,), ("monitoring",), nodes=True, ephemeral=True), admin
+    )
     ground.admin.create(
         paths.all_of("ServiceAccount", paths.SYSTEM),
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": paths.SYSTEM}},
@@ -182,6 +186,15 @@ def _helper(api: Api, ground: Ground, step: str) -> object:
         mine.close()
 
 
+def _inside(api: Api, ground: Ground, step: str) -> object:
+    """An agent in the pod itself; what stays of it in the pod's spec goes with the pod."""
+    pod = _view(ground.admin, ground).ref("web-0")
+    inside = Ephemeral(api, HelperSettings(image=helper_image()))
+    if step == "exec":
+        return api.stream(paths.one("Pod", pod.namespace, pod.name, "exec"), exec_query(pod.container, ["true"]))
+    return inside._patch(pod, dry_run=True) if step == "patch" else inside._runs(pod)
+
+
 def _door(api: Api, ground: Ground) -> object:
     found = servers.find_servers(api, ["monitoring"], [servers.PROMETHEUS])
     try:
@@ -232,6 +245,9 @@ USES: dict[tuple[str, str, str], Use] = {
     ("target", "statefulsets/scale.apps", "get"): lambda api, ground: _scale(api, ground, "db", "StatefulSet"),
     ("target", "statefulsets/scale.apps", "patch"): lambda api, ground: _scale(api, ground, "db", "StatefulSet"),
     ("target", "daemonsets.apps", "list"): _world,
+    ("inside", "pods/ephemeralcontainers", "patch"): lambda api, ground: _inside(api, ground, "patch"),
+    ("inside", "pods", "get"): lambda api, ground: _inside(api, ground, "get"),
+    ("inside", "pods/exec", "get"): lambda api, ground: _inside(api, ground, "exec"),
     ("target", "poddisruptionbudgets.policy", "list"): lambda api, ground: _hindrance(api, ground, KILL),
     ("target", "horizontalpodautoscalers.autoscaling", "list"): lambda api, ground: _hindrance(api, ground, SCALE),
     **{

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +196,15 @@ def test_a_node_selector_that_means_nothing_is_refused(text: str) -> None:
 def test_names_that_are_no_namespaces_are_refused(namespace: str, monitoring_namespace: str) -> None:
     with pytest.raises(UsageError):
         Chosen(namespace, monitoring_namespace, IMAGE, MONITORING_IMAGE, 60.0).spec()
+
+
+def test_slow_nodes_get_fewer_requests_and_a_higher_limit() -> None:
+    slow = built(replace(CHOSEN, load=0.3, cpu_limit=0.5))
+
+    def container(objects: dict[tuple[str, str, str], Any], name: str) -> Any:
+        return objects["Deployment", "shop", name]["spec"]["template"]["spec"]["containers"][0]
+
+    assert container(OBJECTS, "edge")["command"][-1] == "edge"
+    assert container(slow, "edge")["command"][-2:] == ["--load", "0.3"]
+    assert container(OBJECTS, "cart")["resources"]["limits"]["cpu"] == "200m"
+    assert container(slow, "cart")["resources"]["limits"]["cpu"] == "500m"

@@ -1,4 +1,4 @@
-"""A game day of two scenarios in real sandboxes: announced, killed in the middle, resumed, reported."""
+"""A scheduled game day of three scenarios in real sandboxes: announced, killed in the middle, resumed, reported."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from drill.gameday.events import Step
 from drill.gameday.journal import game_days, read_progress
 from drill.history.index import Index
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(290)]
 
 ROOT = Path(__file__).parents[2]
-WITHIN_S = 150.0
+WITHIN_S = 240.0
 DRILL = """\
 apiVersion: drill/v1
 kind: Drill
@@ -31,6 +34,13 @@ hypothesis: Both pages are proven although the runner is killed.
 scenarios:
   - {{scenario: pod-kill, with: {{service: checkout}}}}
   - {{scenario: latency-spike, with: {{service: checkout}}}}
+  - {{scenario: dependency-down, with: {{service: checkout, dependency: payment}}}}
+roles: {{ic: required, scribe: optional}}
+participants:
+  - {{name: Ada of checkout, role: ic}}
+  - {{name: newest colleague, role: scribe}}
+prerequisites: {{people_confirmed: true}}
+schedule: {{cron: "{cron}", timezone: Europe/Berlin}}
 announcements:
   announce_in_sandbox: true
   slack: {{webhook: {{env: E2E_HOOK}}}}
@@ -74,7 +84,7 @@ def gameday(*args: str, url: str) -> subprocess.Popen[str]:
 def second_fault_in_place(out: Path) -> bool:
     for folder in game_days(out):
         steps = read_progress(folder).steps
-        if len(steps) == 2 and steps[1].run:
+        if len(steps) == 3 and steps[1].run:
             journal = out / steps[1].run / "journal.jsonl"
             return journal.is_file() and b'"injection-effective"' in journal.read_bytes()
     return False
@@ -84,10 +94,12 @@ def test_a_game_day_survives_the_death_of_its_runner(tmp_path: Path, told: tuple
     url, heard = told
     begun = time.monotonic()
     file, out = tmp_path / "crashing.yaml", tmp_path / "runs"
-    file.write_text(DRILL.format(url=url))
+    now = datetime.now(ZoneInfo("Europe/Berlin"))
+    file.write_text(DRILL.format(url=url, cron=f"{now.minute} {now.hour} * * *"))
     (tmp_path / "key").write_text("routing-key\n")
+    run = ("run", str(file), "--yes", "--if-due", "10m", "--out", str(out))
 
-    first = gameday("run", str(file), "--yes", "--out", str(out), url=url)
+    first = gameday(*run, url=url)
     while not second_fault_in_place(out):
         assert first.poll() is None, first.communicate()[0]
         time.sleep(0.1)
@@ -96,23 +108,25 @@ def test_a_game_day_survives_the_death_of_its_runner(tmp_path: Path, told: tuple
 
     (folder,) = game_days(out)
     before = read_progress(folder)
-    assert [step.state for step in before.steps] == ["finished", "interrupted"]
+    assert [step.state for step in before.steps] == ["finished", "interrupted", "waiting"]
     status = gameday("status", str(file), "--out", str(out), url=url)
     assert "interrupted" in status.communicate(timeout=30)[0]
     assert status.returncode == 1
 
     second = gameday("resume", str(file), "--out", str(out), url=url)
-    said, _ = second.communicate(timeout=120)
+    said, _ = second.communicate(timeout=180)
     after = read_progress(folder)
     assert after.finished is not None, said
-    one, two = after.steps
+    one, two, three = after.steps
     # What the runs themselves prove is other tests' matter: a busy machine may make a page late.
-    assert {one.state, two.state} == {"finished"}
-    assert {one.verdict, two.verdict} <= {"pass", "fail"}, said
-    verdict = "pass" if one.verdict == two.verdict == "pass" else "fail"
+    assert {one.state, two.state, three.state} == {"finished"}
+    verdicts = [one.verdict, two.verdict, three.verdict]
+    assert set(verdicts) <= {"pass", "fail"}, said
+    verdict = "pass" if set(verdicts) == {"pass"} else "fail"
     assert (after.finished.verdict, second.returncode) == (verdict, int(verdict == "fail")), said
     assert (one.attempts, one.run) == (1, before.steps[0].run)
     assert (two.attempts, two.earlier_runs) == (2, (before.steps[1].run,))
+    assert (three.attempts, three.earlier_runs) == (1, ())
     assert two.recovered, "the interrupted fault's undo is on record"
     assert b'"recovered"' in (out / before.steps[1].run / "journal.jsonl").read_bytes()
 
@@ -124,10 +138,36 @@ def test_a_game_day_survives_the_death_of_its_runner(tmp_path: Path, told: tuple
 
     report = json.loads((folder / "report.json").read_text())
     assert (report["verdict"], report["resumed"]) == (verdict, 1)
+    planned = datetime.fromisoformat(report["scheduled_for"]).astimezone(now.tzinfo)
+    assert (planned.hour, planned.minute) == (now.hour, now.minute)
+    assert report["people"] == [["Ada of checkout", "ic"], ["newest colleague", "scribe"]]
     for step in report["steps"]:
         assert (folder / step["report"]).resolve().is_file()
     with Index(out) as index:
-        verdicts = {run.name: run.report.verdict for run in index.runs()}
-    assert (verdicts[one.run], verdicts[two.run]) == (one.verdict, two.verdict)
-    assert verdicts[before.steps[1].run] != "pass"
+        found = {run.name: run.report.verdict for run in index.runs()}
+    assert [found[step.run] for step in after.steps] == verdicts
+    assert found[before.steps[1].run] != "pass"
+    for step in after.steps:
+        assert "- ic: Ada of checkout" in (out / step.run / "report.md").read_text()
+
+    again = gameday(*run, url=url)
+    assert "was held already" in again.communicate(timeout=60)[0]
+    assert (again.returncode, len(heard)) == (0, 4)
+    _covered(out, after.steps)
     assert time.monotonic() - begun < WITHIN_S
+
+
+def _covered(out: Path, steps: Sequence[Step]) -> None:
+    """The matrix after it shows what each run found about the alert it demanded."""
+    command = [sys.executable, "-m", "drill", "coverage", "--out", str(out)]
+    done = subprocess.run([*command, "--format", "json"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    matrix = json.loads(done.stdout)
+    assert set(matrix["scenarios"]) == {"pod-kill checkout", "latency-spike checkout", "dependency-down payment"}
+    page = next(one for one in matrix["rules"] if one["alertname"] == "CheckoutLatencyBudgetBurn")
+    (cell,) = [one for one in page["cells"] if one["scenario"] == "latency-spike" and one["state"] != "fired"]
+    assert cell["run"] == steps[1].run
+    demanded = json.loads((out / steps[1].run / "report.json").read_text())["alerts"][0]["verdict"]
+    assert (cell["state"] == "proven") == (demanded == "ON_TIME"), (cell, demanded)
+    done = subprocess.run([*command, "--format", "html"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    (out / "coverage.html").write_text(done.stdout)
+    assert all(step.run in done.stdout for step in steps)

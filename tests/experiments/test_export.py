@@ -26,6 +26,15 @@ def test_chaos_toolkit_accepts_the_experiment_of(path: Path, monkeypatch: pytest
     assert {probe["tolerance"] for probe in probes} == {True}
 
 
+def test_a_clusters_namespace_and_account_go_with_it() -> None:
+    loaded = load(shipped("scenarios")[0], faults=parameter_models(), placeholders=True)
+    assert loaded.scenario is not None
+    place = {"namespace": "shop", "as_user": ""}
+    made = experiment_of(loaded.scenario, "x", {}, "kind-drill", 60, place)
+    arguments = made["method"][0]["provider"]["arguments"]
+    assert (arguments["namespace"], "as_user" in arguments) == ("shop", False)
+
+
 def test_an_exported_experiment_is_not_imported_but_named() -> None:
     import json
 

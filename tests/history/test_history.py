@@ -24,6 +24,7 @@ from drill.history.policy import (
     check_budgets,
     check_pages,
     check_runbooks,
+    closing_runs,
 )
 from drill.report.build import build
 from drill.report.model import Report
@@ -154,6 +155,28 @@ def test_an_alert_on_time_in_a_run_that_shows_nothing_is_no_proof(verdict: str) 
     assert covered(PastRun("x", T0, made)).rules[0].state == "unknown"
 
 
+def in_training(made: PastRun) -> PastRun:
+    return PastRun(made.name, made.started_at, made.report.model_copy(update={"occasion": "training"}))
+
+
+@pytest.mark.parametrize("name", sorted(ALERT_MUTANTS))
+def test_a_training_says_nothing_against_a_rule(name: str) -> None:
+    """Whatever an alert did wrong: somebody was repairing the target meanwhile."""
+    made = in_training(PastRun("x", T0, report(ALERT_MUTANTS[name][1])))
+    assert {one.state for one in covered(made).rules} <= {"untested", "proven"}
+    assert covered(made).rules[0].state == "untested"
+
+
+def test_a_training_proves_what_it_measured_and_keeps_older_words() -> None:
+    assert covered(in_training(run())).rules[0].state == "proven"
+    assert [one.state for one in covered(in_training(run())).rules[1:]] == ["untested", "untested"]
+    failed = judged(AlertVerdict.LATE)
+    later = in_training(judged(AlertVerdict.NEVER, firing_at=None, labels={}))
+    assert covered(failed, later).rules[0].state == "late"
+    silent_run = PastRun("x", T0, report().model_copy(update={"verdict": "aborted"}))
+    assert covered(in_training(silent_run)).rules[0].state == "untested"
+
+
 def judged(verdict: AlertVerdict, **changes: object) -> PastRun:
     """A run a day later in which the page got *verdict*."""
     good = run(name=verdict.value, at=T0 + DAY_S)
@@ -255,6 +278,10 @@ def test_an_action_is_overdue_after_its_day_until_a_later_run_is_green() -> None
     again = PastRun("again", again.started_at, again.report.model_copy(update={"verdict": "pass"}))
     (breach,) = check_actions([bad, again], date(2027, 1, 11))
     assert "due 2027-01-10" in breach.text  # green, but it asks for the same again
+    assert len(check_actions([bad, in_training(after)], date(2027, 1, 11))) == 1  # a training closes nothing
+    assert closing_runs([bad, after], "bad") == {"Mend the route": "after"}
+    assert closing_runs([bad, in_training(after)], "bad") == {}
+    assert check_actions([in_training(bad)], date(2027, 1, 11)) == []
     other = PastRun("other", after.started_at, after.report.model_copy(update={"service": "cart"}))
     assert len(check_actions([bad, other], date(2027, 1, 11))) == 1
 

@@ -81,3 +81,19 @@ def test_pods_of_a_stateful_set_keep_their_own_names():
     )  # fmt: skip
     assert places(slots, again) == {"web-1": "9"}
     assert slots.starts("web-1") == 1
+
+
+def test_a_container_that_waits_to_be_restarted_has_ended_and_is_counted_once():
+    """Kubelet counts the restart when it comes; after the second end within minutes that takes 10 s and more."""
+
+    def restarts(state: dict[str, object], count: int, last: dict[str, object] | None = None) -> int:
+        status = {"name": "web", "restartCount": count, "state": state, "lastState": last or {}}
+        return Pod.model_validate({"status": {"containerStatuses": [status]}}).restarts
+
+    ended, waiting = {"terminated": {"reason": "Error"}}, {"waiting": {"reason": "CrashLoopBackOff"}}
+    assert restarts({"waiting": {"reason": "ContainerCreating"}}, 0) == 0
+    assert restarts({"running": {}}, 0) == 0
+    assert restarts(ended, 0) == 1
+    assert restarts({"running": {}}, 1, ended) == 1
+    assert restarts(waiting, 1, ended) == 2
+    assert restarts({"running": {}}, 2, ended) == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from drill.faults.base import Outcome
 from drill.plan.impact import Hit, impacts
 from drill.plan.model import PlannedSlo
@@ -60,3 +62,22 @@ def test_answers_that_come_after_the_users_gave_up_are_failures_not_slow_ones():
     found = ratios(Outcome(slowed=(1, 1), added_s=(5, 5)), "checkout")
     assert found["checkout-availability"] == (1, 1)
     assert found["checkout-latency"][0] == 0
+
+
+def lateness(outcome: Outcome, service: str) -> dict[str, float]:
+    return {impact.sloth_id: impact.late_s for impact in impacts([Hit("x", service, 1.0, outcome)], facts(), SLOS)}
+
+
+def test_a_bad_request_is_counted_when_it_is_answered():
+    slow = lateness(Outcome(slowed=(1, 1), added_s=(0.76, 0.84)), "payment")
+    assert slow == {"payment-latency": pytest.approx(0.92), "checkout-latency": pytest.approx(0.92)}
+
+
+def test_a_bad_request_is_counted_at_the_latest_when_its_user_gives_up():
+    assert lateness(Outcome(failed=(1, 1), added_s=(5, 5)), "cart")["cart-availability"] == facts().client_timeout_s
+
+
+def test_what_is_refused_is_counted_at_once_also_at_its_caller():
+    failing = lateness(Outcome(failed=(1, 1)), "payment")
+    assert failing["payment-availability"] < 0.1
+    assert failing["checkout-availability"] < 0.1

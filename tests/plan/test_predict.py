@@ -77,6 +77,21 @@ def test_a_window_that_is_cleaner_than_now_may_fire_it_later() -> None:
     assert before[1] > now[1]
 
 
+def test_several_faults_are_counted_as_late_as_each_of_them() -> None:
+    def page(late_s: float) -> PredictedAlert:
+        one, two = (impact(0.5, 0.5, name).with_(late_s=late_s) for name in ("a", "b"))
+        return predict((one, 0.0, 60.0), (two, 1.0, 60.0))[0]
+
+    at_once, late = page(0.0), page(2.0)
+    assert at_once.firing_s is not None
+    assert late.firing_s is not None
+    assert late.firing_s[0] == pytest.approx(at_once.firing_s[0])
+    assert at_once.firing_s[1] + 1.5 <= late.firing_s[1] <= at_once.firing_s[1] + 3
+    assert at_once.resolved_s is not None
+    assert late.resolved_s is not None
+    assert at_once.resolved_s[1] < late.resolved_s[1]
+
+
 def test_all_alerts_of_the_touched_slo_and_no_other() -> None:
     found = predict((impact(0.9, 1.0), 10.0, 60.0))
     assert [(a.severity, a.fires, a.receivers) for a in found] == [

@@ -12,7 +12,7 @@ from drill.report import Report, build
 from drill.report.build import Beside
 from drill.report.html import to_html
 from drill.report.markdown import to_markdown
-from drill.report.people import FILE, OPEN_PARTS, parts_of, read_people, template
+from drill.report.people import FILE, OPEN_PARTS, begin, parts_of, read_people, template
 from drill.report.write import write_all
 from drill.runbook.records import STEPS, Step, append
 from drill.verify import judge
@@ -121,3 +121,11 @@ def test_a_skewed_clock_moves_steps_with_everything_else() -> None:
     world = replace(GOOD)
     report = report_of(Beside(steps=[TAKEN]), world)
     assert [row.at for row in report.timeline] == sorted(row.at for row in report.timeline)
+
+
+def test_what_is_known_before_people_come_is_written_once_and_never_over_their_words(tmp_path: Path) -> None:
+    begin(tmp_path, {"Roles": "- ic: Ada"})
+    assert read_people(tmp_path) == {"Roles": "- ic: Ada"}
+    (tmp_path / FILE).write_text("## Roles\n\nGrace led.\n")
+    begin(tmp_path, {"Roles": "- ic: Ada"})
+    assert read_people(tmp_path) == {"Roles": "Grace led."}

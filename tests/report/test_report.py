@@ -15,7 +15,7 @@ import pytest
 
 from drill.core.errors import Unavailable
 from drill.core.observations import RuleStatus
-from drill.journal.events import AbortRequested, Preflight
+from drill.journal.events import AbortRequested, Event, Preflight, RunStarted
 from drill.report import Report, build, write_all
 from drill.report.charts import WIDE, chart
 from drill.report.html import safe_link, to_html
@@ -322,6 +322,16 @@ def test_links_only_where_the_server_outlives_the_run() -> None:
     assert len(links) == len(build(cluster, events, judge(cluster, events)).timeline)
     assert any(link.startswith("http://127.0.0.1:9090/graph?g0.expr=ALERTS") for link in links)
     assert all(link.startswith("http://127.0.0.1:9090/graph?g0.expr=") for link in links)
+
+
+def test_no_link_to_a_door_that_ends_with_the_run() -> None:
+    def through_a_door(event: Event) -> Event:
+        if not isinstance(event, RunStarted):
+            return event
+        return event.with_(endpoints=event.endpoints.with_(passing=(event.endpoints.prometheus,)))
+
+    cluster, events = plan(target="kind-drill"), [through_a_door(event) for event in journal()]
+    assert not any(row.link for row in build(cluster, events, judge(cluster, events)).timeline)
 
 
 def test_unavailable_is_not_a_reason_to_fail() -> None:

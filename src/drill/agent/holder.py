@@ -25,6 +25,8 @@ REVERT_S = 15.0
 GUARD_S = 2.0
 """How long the guard of a dead agent may take to undo and say so."""
 LOOK_S = 0.25
+AGAIN_S = 1.0
+"""After which a fault that could not be made anew at a restarted container is tried again."""
 
 Adopt = Callable[["subprocess.Popen[bytes]"], "asyncio.Future[int]"]
 """Who reaps a started program: returns a future of its exit status."""
@@ -153,6 +155,10 @@ class Holder:
         self._agent: AgentProcess | None = None
         self._released = False
         self._lost = False
+        self._applied = False
+        """It was in force once."""
+        self._failed = False
+        """It was, and could not be made anew."""
         self._pid = 0
 
     def renew(self, line: bytes) -> None:
@@ -180,14 +186,18 @@ class Holder:
                 self.done.set_result(None)
 
     def _follows(self) -> bool:
-        return self.request.reapply and not self._released and self._lost
+        return self.request.reapply and not self._released and (self._lost or self._failed)
 
     async def _new_process(self) -> None:
-        while not self._released and self.container.pid in (0, self._pid):
+        past = (0,) if self._failed else (0, self._pid)
+        if self._failed:  # a container that starts has processes that come and go
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.container.changed.wait(), AGAIN_S)
+        while not self._released and self.container.pid in past:
             await self.container.changed.wait()
 
     async def _hold_once(self, tell: Callable[[dict[str, Any]], None]) -> None:
-        self._pid, self._lost, self.last = self.container.pid, False, {}
+        self._pid, self._lost, self._failed, self.last = self.container.pid, False, False, {}
         agent = self._agent = self._start()
         follower = asyncio.create_task(self._replace_when_restarted(agent)) if self.request.reapply else None
         hearing = asyncio.create_task(self._hear_all(agent, tell))
@@ -247,6 +257,8 @@ class Holder:
             return
         self.last = event
         self._lost = event.get("event") == "lost" or (self._lost and event.get("event") != "again")
+        self._failed = event.get("event") == "failed" and self._applied
+        self._applied = self._applied or event.get("event") == "applied"
         tell(event)
 
     async def _replace_when_restarted(self, agent: AgentProcess) -> None:

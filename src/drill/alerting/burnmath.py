@@ -76,7 +76,8 @@ class Disturbance(Value):
     """One fault: the error ratio lies in ``error_ratio`` for ``duration_s``, then the baseline returns.
 
     ``before`` is the error ratio over the whole history, where that is not ``baseline`` all along: what is left in
-    the windows of an earlier incident lets the alert fire sooner, until it has left them.
+    the windows of an earlier incident lets the alert fire sooner, until it has left them. A request is counted when
+    it ends: ``late_s`` is how long after its start a bad one is counted at the latest.
     """
 
     error_ratio: Interval
@@ -85,6 +86,7 @@ class Disturbance(Value):
     before: float | None = None
     traffic: float = 1.0
     history_s: float = math.inf
+    late_s: float = 0.0
 
 
 class Forecast(Value):
@@ -191,14 +193,7 @@ def forecast(condition: BurnCondition, disturbance: Disturbance) -> Forecast:
     """
     low, high = disturbance.error_ratio
     length = disturbance.duration_s
-
-    def course(error_ratio: float, baseline: float) -> Course:
-        phase = Phase(length, max(error_ratio, baseline), disturbance.traffic)
-        return Course((phase,), baseline, disturbance.history_s)
-
-    before = disturbance.baseline if disturbance.before is None else disturbance.before
-    least, most = sorted((disturbance.baseline, before))
-    found = outcome(condition, course(low, least), course(high, most))
+    found = outcome(condition, *_courses(disturbance, low, high, length))
     need_length, need_ratio = (None, None) if found.certain else _needs(condition, disturbance, low)
     resolved = found.resolved_s
     return Forecast(
@@ -213,6 +208,30 @@ def forecast(condition: BurnCondition, disturbance: Disturbance) -> Forecast:
         needs_error_ratio=need_ratio,
         over_s=found.over_s - length,
         why=_why(condition, disturbance, found, (need_length, need_ratio)),
+    )
+
+
+def _courses(disturbance: Disturbance, low: float, high: float, length: float) -> tuple[Course, Course]:
+    """Return the courses of counted errors between which a fault of *length* s lies.
+
+    On the low one every bad request is counted as late as may be, and none after the fault; on the high one at
+    once, and as many are still to come after the fault.
+    """
+    before = disturbance.baseline if disturbance.before is None else disturbance.before
+    least, most = sorted((disturbance.baseline, before))
+    traffic, late = disturbance.traffic, disturbance.late_s
+    worse, worst = max(low, least), max(high, most)
+    if late <= 0:
+        shapes = [(length, worse, worst, traffic)]
+    else:
+        shapes = [
+            (min(late, length), least, worst, traffic),
+            (length, worse, worst, traffic),
+            (length + late, least, worst, max(1.0, traffic)),
+        ]
+    return (
+        Course([Phase(end_s, ratio, much) for end_s, ratio, _, much in shapes], least, disturbance.history_s),
+        Course([Phase(end_s, ratio, much) for end_s, _, ratio, much in shapes], most, disturbance.history_s),
     )
 
 
@@ -341,12 +360,11 @@ def _needs(condition: BurnCondition, disturbance: Disturbance, low: float) -> tu
 
     The closed form is what mathematics asks for; scrapes and evaluations may ask for a little more.
     """
-    slack = condition.scrape_s + condition.interval_s + condition.hold_s
+    slack = condition.scrape_s + condition.interval_s + condition.hold_s + disturbance.late_s
 
     def certain(error_ratio: float, duration_s: float) -> bool:
-        phase = Phase(duration_s, error_ratio, disturbance.traffic)
-        course = Course((phase,), disturbance.baseline, disturbance.history_s)
-        return outcome(condition, course, course).certain
+        alone = disturbance.with_(before=None)
+        return outcome(condition, *_courses(alone, error_ratio, error_ratio, duration_s)).certain
 
     crossing = crossing_s(condition, low, disturbance)
     lengths = [crossing * 1.01, crossing * 1.01 + condition.scrape_s]

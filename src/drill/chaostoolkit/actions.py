@@ -14,7 +14,7 @@ __all__ = ["inject", "revert"]
 UNDO_S = 120.0
 
 
-def inject(
+def inject(  # noqa: PLR0913 - an activity takes its arguments by name
     scenario: str,
     parameters: dict[str, Any] | None = None,
     target: str = "sandbox",
@@ -23,17 +23,22 @@ def inject(
     within: float = 240,
     fast_forward: float = 60,
     allow_activities: bool = False,
+    namespace: str = "",
+    as_user: str = "",
 ) -> dict[str, Any]:
     """
     Inject the faults of a drill scenario, and return once their effect is measured.
 
     `scenario` is a name or a file, `parameters` are its parameters (`service`, ...), `target` is what `drill run
-    --target` takes, `fast_forward` divides the windows (1: real time). The drill goes on beside the experiment: it
-    watches the alerts, ends the faults after their time and judges. `revert` ends it early. If the effect does not
-    show within `within` seconds, everything is undone and the action fails. `name` tells several drills apart.
+    --target` takes, `namespace` and `as_user` are for a cluster, `fast_forward` divides the windows (1: real time).
+    The drill goes on beside the experiment: it watches the alerts, ends the faults after their time and judges.
+    `revert` ends it early. If the effect does not show within `within` seconds, everything is undone and the action
+    fails. `name` tells several drills apart.
     """
     arguments = ["run", scenario, *flags(parameters), "--target", target, "--out", out, "--yes", "--quiet"]
     arguments += ["--fast-forward", f"{fast_forward:g}"]
+    arguments += ["--namespace", namespace] if namespace else []
+    arguments += ["--as", as_user] if as_user else []
     if allow_activities:
         arguments.append("--allow-activities")
     run = start(name, arguments, Path(out))

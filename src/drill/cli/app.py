@@ -123,7 +123,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run the command line with *args* (default: the process's) and return the exit code."""
     given = list(sys.argv[1:] if args is None else args)
     try:
-        result: Any = cli.main(args=given, prog_name="drill", standalone_mode=False)
+        result: Any = cli.main(args=given, prog_name=called(sys.argv[0]), standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return ExitCode.USAGE
@@ -137,6 +137,11 @@ def main(args: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _apologise(error, debug="--debug" in given)
     return int(result) if isinstance(result, int) else ExitCode.PASS
+
+
+def called(program: str) -> str:
+    """Return how this command line was called, for its usage: kubectl calls plugins by another name."""
+    return "kubectl drill" if program.rpartition("/")[2] == "kubectl-drill" else "drill"
 
 
 def _explain(error: DrillError) -> int:

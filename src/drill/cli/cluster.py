@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+from drill.cli import reaching
 from drill.cli.config import Context, find_context
 from drill.cli.places import Opening
 from drill.cli.predicting import read_rule_files
@@ -80,7 +81,8 @@ class Session:
     def endpoints(self) -> Endpoints:
         """Where the evidence is: as drill.toml says, else as found in the cluster."""
         found = self.servers.endpoints
-        return self.where.context.reach(found.prometheus, found.alertmanagers, found.sink)
+        reached = self.where.context.reach(found.prometheus, found.alertmanagers, found.sink)
+        return reached.with_(passing=found.passing)
 
     def near_pods(self) -> NodeAgents:
         """Return those near the pods, made when they are needed first."""
@@ -136,7 +138,7 @@ def session(settings: RunSettings) -> Session:
 
 
 def _open(named: Where) -> Session:
-    api = Api(named.access)
+    api = reaching.taken(named.access) or Api(named.access)
     namespace = named.namespace or api.namespace
     ends = named.context.endpoints
     wanted = [
@@ -269,6 +271,7 @@ def _timing(
         history_s=_history_s(live, observer, concerned),
         fast_forward=_fast_forward(used, namespace),
         chained=live.chained,
+        agents=used.where.context.way,
     )
 
 

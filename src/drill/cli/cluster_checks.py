@@ -28,6 +28,7 @@ def checks(api: Api, wanted: Wanted) -> list[Found]:
     found = [_server(api), _installed(api, wanted)]
     found += [_allowed(api, name) for name in wanted.targets]
     found += _nodes(api)
+    found += _helpers(api)
     found += [_right(one, api.context) for one in rights(api, wanted)]
     return found
 
@@ -71,6 +72,19 @@ def _nodes(api: Api) -> list[Found]:
     return [Found(f"node {node.name}", node.ready, _node_words(node), "" if node.ready else how) for node in nodes]
 
 
+def _helpers(api: Api) -> list[Found]:
+    """Try a helper pod on one node, by a dry run: PodSecurity, quotas and policies speak here."""
+    from drill.target.kubernetes.helpers import Helpers
+
+    name = "helper pods"
+    try:
+        ready = [node.name for node in api.list(paths.NODES, objects.Node).items if node.ready]
+        refused = Helpers(api).refused(ready[:1])
+    except DrillError as error:
+        return [Found(name, False, str(error), error.hint)]
+    return [Found(name, False, one.text, one.fix) for one in refused] or [Found(name, True, "would be let in")]
+
+
 def _node_words(node: objects.Node) -> str:
     words = "Ready" if node.ready else "NotReady"
     return f"{words}, cordoned" if node.spec.unschedulable else words
@@ -78,7 +92,7 @@ def _node_words(node: objects.Node) -> str:
 
 def _right(one: Right, context: str) -> Found:
     scope = {"target": f" --namespace {one.namespace}", "monitoring": f" --monitoring {one.namespace}"}
-    scope |= {"nodes": " --nodes"}
+    scope |= {"nodes": " --nodes", "inside": f" --namespace {one.namespace} --ephemeral"}
     how = f"drill k8s install --context {context}{scope.get(one.rule.where, '')}"
     return Found(str(one), one.granted, one.rule.why, how)
 

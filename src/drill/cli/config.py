@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import platformdirs
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from drill.cli import tomltree
+from drill.cli.configfile import FILE, find_file
 from drill.core.errors import ProblemsFound, UsageError
 from drill.core.facts import Endpoints
 from drill.core.problems import Problem, did_you_mean
@@ -29,8 +29,6 @@ from drill.scenario.model import Duration, Part
 from drill.scenario.words import Subject, problems_of
 from drill.scenario.yamltree import Document, Node, plain
 
-FILE = "drill.toml"
-VARIABLE = "DRILL_CONFIG"
 RESERVED = "sandbox"
 """What no context may be called: ``--target sandbox`` is the embedded one."""
 
@@ -188,22 +186,6 @@ class Loaded:
     path: Path
     config: Config
     document: Document = field(repr=False)
-
-
-def find_file(environ: Mapping[str, str], cwd: Path) -> Path | None:
-    """Return the file in force: $DRILL_CONFIG, else in *cwd* or a parent, else the user's; None: there is none.
-
-    Raises UsageError when $DRILL_CONFIG names a file that is not there.
-    """
-    if named := environ.get(VARIABLE):
-        path = Path(named).expanduser()
-        if not path.is_file():
-            raise UsageError(
-                f"${VARIABLE} names {named}, and that is no file", hint=f"unset {VARIABLE}, or correct it"
-            )
-        return path
-    folders = (cwd, *cwd.parents, Path(platformdirs.user_config_path("drill")))
-    return next((folder / FILE for folder in folders if (folder / FILE).is_file()), None)
 
 
 def load(path: Path) -> Loaded:

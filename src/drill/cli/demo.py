@@ -18,7 +18,7 @@ from drill.core.errors import UsageError
 from drill.target.demo import deploy, layout
 from drill.target.demo.spec import DemoSpec, sink_url
 from drill.target.kubernetes.api import Api
-from drill.target.sandbox.topology import BY_NAME
+from drill.target.sandbox.topology import BY_NAME, CPU_LIMIT
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # RFC 1123's label
 
@@ -33,6 +33,8 @@ class Chosen:
     monitoring_image: str
     fast_forward: float
     nodes: Sequence[str] = ()
+    load: float = 1.0
+    cpu_limit: float = CPU_LIMIT
 
     def spec(self) -> DemoSpec:
         """The demo that this is. Raises UsageError, ProblemsFound."""
@@ -49,6 +51,8 @@ class Chosen:
             image=self.image,
             monitoring_image=self.monitoring_image,
             node_selectors=node_selectors(self.nodes),
+            load=self.load,
+            cpu_limit=self.cpu_limit,
         )
 
 

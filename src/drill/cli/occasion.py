@@ -31,6 +31,7 @@ from drill.gameday.model import Drill
 from drill.gameday.report import GamedayReport, build, write_all
 from drill.gameday.world import RealWorld
 from drill.journal.events import AnyEvent, RunFinished, RunStarted
+from drill.report import people
 from drill.scenario.library import find_all
 
 GROUPS_OVER_S = 60.0
@@ -283,6 +284,11 @@ def check_words(found: e.Check) -> str:
     return f"{found.check}: {found.text}" + (f" → {found.fix}" if found.fix else "")
 
 
+def roles_text(drill: Drill) -> str:
+    """Who has which role by the drill's file, as Markdown; empty when it names nobody."""
+    return "\n".join(f"- {one.role}: {' '.join(one.name.split())}" for one in drill.participants)
+
+
 class WiredExecutor:
     """Runs and recovers the steps of a game day through ``cli.wiring``."""
 
@@ -300,11 +306,19 @@ class WiredExecutor:
         def listen(event: AnyEvent) -> None:
             if isinstance(event, RunStarted):
                 linked(event.run_id)
+                self._name_roles(event.run_id)
             lines(event)
 
         # The run gets an event of its own: what ends a run does not end the game day by itself.
         result = self._wires.run(job.compiled, job.settings, listen, abort, None)
         return result_of(result)
+
+    def _name_roles(self, run: str) -> None:
+        """Let the run's report begin with who had which role; people go on with `drill report --edit`."""
+        roles = roles_text(self._day.drill)
+        if roles:
+            with contextlib.suppress(OSError):  # a part for people to write: without it the run is no less a run
+                people.begin(self._day.settings.out / run, {people.ROLES: roles})
 
     def recover(self, run: str) -> conduct.Left:
         """Undo what the dead run left; a run that had ended by itself gives its result."""

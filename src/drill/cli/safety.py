@@ -15,6 +15,8 @@ what any of them forbids is forbidden. A file that cannot be read forbids everyt
       - process:/usr/bin/stress-ng
       - python:chaosaws.ec2.*
       - http:http://127.0.0.1:*
+    runbooks:                  # TARGET: COMMAND that `drill runbook prove` may run outside of a sandbox
+      - "kind-drill: kubectl -n shop rollout restart deploy/*"
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from drill.core.activities import AnyProvider, ProcessProvider, subject
 from drill.core.clock import rfc3339
 from drill.core.errors import Refused
 from drill.plan.model import Plan
+from drill.runbook.rules import why_not_one
 
 SYSTEM = Path("/etc/drill/safety.yaml")
 SANDBOX = "sandbox"
@@ -69,6 +72,7 @@ class Safety(BaseModel):
     freeze: tuple[Freeze, ...] = ()
     protect: tuple[str, ...] = ()
     activities: tuple[str, ...] = ()
+    runbooks: tuple[str, ...] = ()
 
 
 def files() -> list[Path]:
@@ -107,6 +111,22 @@ def remember_undos(plan: Plan) -> None:
         for step in injection.steps:
             if isinstance(step.undo, UndoActivity):
                 _note_of(step.undo).touch(mode=0o600)
+
+
+def check_commands(target: str, commands: Iterable[str]) -> None:
+    """Raise Refused when a runbook's *commands*, as they would be run at *target*, are not allowed by a file."""
+    rules = [pattern for path in files() for pattern in _read(path).runbooks]
+    for command in commands:
+        plain = command.replace('"', "").strip()
+        if why := why_not_one(command):
+            raise Refused(
+                f"`{plain}` is not played at {target}: {why}", hint="no rule allows that; play it in a sandbox"
+            )
+        if not any(fnmatchcase(f"{target}: {plain}", rule) for rule in rules):
+            raise Refused(
+                f"no rule allows `{plain}` at {target}",
+                hint=f'read it, then in safety.yaml: runbooks: ["{target}: {plain}"]',
+            )
 
 
 def check_undo(undo: UndoActivity) -> None:

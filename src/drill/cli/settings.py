@@ -12,7 +12,7 @@ from drill.core.errors import ExitCode
 
 if TYPE_CHECKING:
     from drill.journal.events import AnyEvent
-    from drill.plan.model import Plan
+    from drill.plan.model import Occasion, Plan
     from drill.report.model import Report
 
 DEFAULT_OUT = Path("drill-runs")
@@ -41,6 +41,7 @@ class RunSettings:
     assume_yes: bool = False
     allow_activities: bool = False
     """Chaos Toolkit activities of the scenario run without a rule in ``safety.yaml`` that names them."""
+    occasion: Occasion = "drill"
     run_dir: Path | None = None
     """The run's folder, where the caller has made it; None: one below ``out``, named after the scenario."""
 

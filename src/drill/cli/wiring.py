@@ -97,7 +97,7 @@ def compile_plan(name_or_path: str, settings: RunSettings, adapt: Adapt | None =
         facts = place.facts()
         if adapt is not None:
             loaded = adapt(loaded, facts.fast_forward)
-        plan = _compiled(loaded, facts, place, settings.seed)
+        plan = _compiled(loaded, facts, place, settings)
     except BaseException:
         place.close()
         raise
@@ -110,15 +110,15 @@ def _needs_agents(scenario: Scenario, params: Mapping[str, Params]) -> bool:
     return any(not known[one.fault].backends(params[one.id])[0].api for one in scenario.injections)
 
 
-def _compiled(loaded: Loaded, facts: Facts, place: Place, seed: int) -> Plan:
+def _compiled(loaded: Loaded, facts: Facts, place: Place, settings: RunSettings) -> Plan:
     assert loaded.scenario is not None, "only a scenario without problems is compiled"
     params = cast("dict[str, Params]", loaded.fault_params)
     source = Source(loaded.scenario, params, loaded.parameters, loaded.sha256)
-    compiled = compile_scenario(source, facts, place.rules, faults(), seed=seed, baseline_s=BASELINE_S)
+    compiled = compile_scenario(source, facts, place.rules, faults(), seed=settings.seed, baseline_s=BASELINE_S)
     if compiled.plan is None:
         complaints = compiled.complaints
         raise ProblemsFound([loaded.problem_at(one.path, one.message, one.hint) for one in complaints])
-    return _without_secrets(compiled.plan.with_(namespace=place.namespace))
+    return _without_secrets(compiled.plan.with_(namespace=place.namespace, occasion=settings.occasion))
 
 
 @dataclass(frozen=True)

@@ -104,3 +104,5 @@ class Endpoints(Value):
     alertmanagers: tuple[str, ...]
     sink: str = ""
     """Base URL of a notification sink (``GET /notifications``), empty where there is none."""
+    passing: tuple[str, ...] = ()
+    """Those of the URLs that end with the run: doors through the API server. No report links to them."""

@@ -13,19 +13,29 @@ from drill.scenario.model import Scenario
 
 Experiment = dict[str, Any]
 ACTIONS, PROBES = "drill.chaostoolkit.actions", "drill.chaostoolkit.probes"
+NOWHERE_ELSE: Mapping[str, str] = {}
 WAIT_S = 900.0
 """How long the probes wait at most, beyond what the fault lasts."""
 
 
 def experiment_of(
-    scenario: Scenario, name_or_path: str, parameters: Mapping[str, str], target: str, fast_forward: float
+    scenario: Scenario,
+    name_or_path: str,
+    parameters: Mapping[str, str],
+    target: str,
+    fast_forward: float,
+    place: Mapping[str, str] = NOWHERE_ELSE,
 ) -> Experiment:
-    """Return the experiment that drills *scenario* at *target*, which ``$DRILL_TARGET`` overrides."""
+    """Return the experiment that drills *scenario* at *target*, which ``$DRILL_TARGET`` overrides.
+
+    *place* is what a cluster needs beside its context: ``namespace`` and ``as_user``, those that were given.
+    """
     lasts = max(one.at + one.for_ for one in scenario.injections) / fast_forward
     arguments: dict[str, Any] = {
         "scenario": name_or_path,
         "target": "${drill_target}",
         "fast_forward": fast_forward,
+        **{name: value for name, value in place.items() if value},
         **({"parameters": dict(parameters)} if parameters else {}),
     }
     return {

@@ -91,7 +91,8 @@ class Outcome:
     """What requests that meet a faulted replica feel.
 
     ``failed``: the share answered with 5xx or not at all. ``slowed``: the share of the answered ones that take
-    at least ``added_s`` longer. ``lasts_s``: how long it lasts when that is not the injection's ``for``.
+    at least ``added_s`` longer; a failed one takes no longer than that to fail. ``lasts_s``: how long it lasts when
+    that is not the injection's ``for``.
     """
 
     failed: Interval = NEVER

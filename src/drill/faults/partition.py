@@ -48,5 +48,6 @@ class Partition:
         )
 
     def outcome(self, params: PartitionParams, backend: str, site: Site) -> Outcome:
-        """Every request of a cut-off caller fails."""
-        return Outcome(failed=ALWAYS)
+        """Every request of a cut-off caller fails: refused at once, or when its patience is over."""
+        waits_s = site.facts.client_timeout_s if params.mode == "drop" else 0.0
+        return Outcome(failed=ALWAYS, added_s=(0.0, waits_s))

@@ -19,7 +19,7 @@ from drill.gameday import events as e
 from drill.gameday.conduct import exit_code, summary, verdict_of
 from drill.report.html import FILTERS, TONES
 from drill.report.markdown import code, escape
-from drill.report.people import OPEN_PARTS
+from drill.report.people import OPEN_PARTS, ROLES
 from drill.report.write import write_whole
 
 RESULTS: dict[e.Verdict, str] = {
@@ -198,6 +198,11 @@ def words(event: e.AnyEvent) -> str:
             return ""
 
 
+def _open_parts(report: GamedayReport) -> tuple[tuple[str, str], ...]:
+    """What people are asked to write: who had which role only where the drill's file does not say it."""
+    return tuple(one for one in OPEN_PARTS if one[0] != ROLES or not report.people)
+
+
 def write_all(folder: Path, report: GamedayReport) -> None:
     """Write ``report.json``, ``report.md`` and ``report.html`` into *folder*. Raises OSError."""
     write_whole(folder / "report.json", report.to_json())
@@ -210,7 +215,7 @@ def to_markdown(report: GamedayReport) -> str:
     import re
 
     text = _environment(html=False).get_template("gameday.md.j2").render(
-        r=report, result=RESULTS[report.verdict], open_parts=OPEN_PARTS
+        r=report, result=RESULTS[report.verdict], open_parts=_open_parts(report)
     )  # fmt: skip
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
@@ -218,7 +223,8 @@ def to_markdown(report: GamedayReport) -> str:
 def to_html(report: GamedayReport) -> str:
     """Render as one self-contained page."""
     return _environment(html=True).get_template("gameday.html.j2").render(
-        r=report, tone=TONES[report.verdict], tones=TONES, result=RESULTS[report.verdict], open_parts=OPEN_PARTS
+        r=report, tone=TONES[report.verdict], tones=TONES, result=RESULTS[report.verdict],
+        open_parts=_open_parts(report),
     )  # fmt: skip
 
 

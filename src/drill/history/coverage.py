@@ -2,6 +2,9 @@
 
 A proof is a run in which an alert of the rule fired, was judged on time and was delivered as expected. What fired
 besides, as predicted, counts as *fired*: seen, but its way to a receiver was not demanded.
+
+A training gives proofs (what was on time and delivered was measured like any other) and says nothing against a
+rule: people change the target in it as they see fit, and with it what alerts do.
 """
 
 from __future__ import annotations
@@ -143,6 +146,8 @@ def _said(rule: Rule, run: PastRun) -> Iterator[Cell]:
         state = _OF_VERDICT.get(alert.verdict, "failed")
         if state == "proven" and report.verdict not in ("pass", "fail"):
             state = "unknown"  # an alert on time in a run that itself shows nothing is no proof
+        if report.occasion == "training" and (state != "proven" or alert not in demanded):
+            continue
         if alert not in demanded:
             if alert.firing_at is None:
                 continue  # it was not demanded: its silence proves nothing

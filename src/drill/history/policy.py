@@ -78,17 +78,22 @@ def check_pages(found: Coverage, limits: Limits) -> list[Breach]:
     return breaches
 
 
+def _tests(run: PastRun) -> bool:
+    """False for a training: what its alerts did was people's doing as well, and its drafts are in the debrief."""
+    return run.report.occasion != "training"
+
+
 def closing_runs(runs: Sequence[PastRun], name: str) -> dict[str, str]:
     """Return which later run closes which action item (by title) of the run called *name*; *runs* oldest first.
 
-    A run closes it when it drills the same, passes, and does not ask for it again.
+    A run closes it when it drills the same, passes, and does not ask for it again. A training never does.
     """
     place = next((number for number, run in enumerate(runs) if run.name == name), None)
     if place is None:
         return {}
     this, closed = runs[place], dict[str, str]()
     for later in runs[place + 1 :]:
-        if later.subject == this.subject and later.report.verdict == "pass":
+        if later.subject == this.subject and later.report.verdict == "pass" and _tests(later):
             asked = {item.title for item in later.report.action_items}
             for item in this.report.action_items:
                 if item.title not in asked:
@@ -103,7 +108,7 @@ def check_actions(runs: Sequence[PastRun], today: date) -> list[Breach]:
     for again keeps the day it had first.
     """
     waiting: dict[tuple[str, tuple[str, str]], tuple[ActionItem, str]] = {}
-    for run in runs:
+    for run in filter(_tests, runs):
         asked = {item.title for item in run.report.action_items}
         if run.report.verdict == "pass":
             for title, subject in list(waiting):

@@ -112,7 +112,7 @@ def _compiled(
     expected = [_expected(index, item, rules, complaints) for index, item in enumerate(scenario.expect.alerts)]
     if complaints:
         return Compiled(None, tuple(complaints))
-    found = _overridden(found, planned.injections, scenario.expect.alerts, expected)
+    found = _overridden(found, planned.injections, scenario.expect.alerts, expected, facts)
     draft = Plan(
         scenario=scenario.metadata.name,
         title=scenario.metadata.title or scenario.metadata.name,
@@ -270,6 +270,7 @@ def _overridden(
     injections: Sequence[PlannedInjection],
     items: Sequence[scenario_model.ExpectedAlert],
     expected: Sequence[ExpectedAlert],
+    facts: Facts,
 ) -> tuple[Impact, ...]:
     """Replace computed error ratios by those the scenario states for an SLO."""
     stated = {
@@ -283,7 +284,7 @@ def _overridden(
         for impact in found
     ]
     new = [
-        Impact(injection=injections[0].id, sloth_id=sloth_id, error_ratio=ratio)
+        Impact(injection=injections[0].id, sloth_id=sloth_id, error_ratio=ratio, late_s=facts.client_timeout_s)
         for sloth_id, ratio in stated.items()
         if sloth_id not in known
     ]

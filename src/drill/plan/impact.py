@@ -45,6 +45,7 @@ def impacts(hits: Sequence[Hit], facts: Facts, slos: Sequence[PlannedSlo]) -> tu
                             sloth_id=slo.sloth_id,
                             error_ratio=scaled,
                             lasts_s=hit.outcome.lasts_s,
+                            late_s=_late(hit.outcome, facts),
                         )
                     )
     return tuple(found)
@@ -79,6 +80,11 @@ def _bad(outcome: Outcome, slo: PlannedSlo, facts: Facts, *, called: bool) -> In
     if called and outcome.failed[1] > 0:
         high = 1.0  # a caller may wait for its own time-out before it answers
     return low, high
+
+
+def _late(outcome: Outcome, facts: Facts) -> float:
+    """How long after its start a bad request is counted at the latest; of a caller's too, which waits for it."""
+    return min(facts.client_timeout_s or float("inf"), outcome.added_s[1] + USUAL_S)
 
 
 def _exceeds(outcome: Outcome, limit_s: float, *, certain: bool) -> Interval:

@@ -61,7 +61,8 @@ def _complaints(injection: Injection, facts: Facts) -> Iterator[Complaint]:
         text = f"{facts.target} has no service '{injection.target.service}'"
         yield Complaint(("target", "service"), text, did_you_mean(injection.target.service, names))
     elif not service.replicas:
-        yield Complaint(("target", "service"), f"service '{service.name}' has no replica to break")
+        hint = "nothing of it runs now: start it, or look at what it selects"
+        yield Complaint(("target", "service"), f"service '{service.name}' has no replica to break", hint)
     if injection.target.peer and facts.service(injection.target.peer) is None:
         text = f"{facts.target} has no service '{injection.target.peer}'"
         yield Complaint(("target", "peer"), text, did_you_mean(injection.target.peer, names))

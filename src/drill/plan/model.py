@@ -13,6 +13,8 @@ from drill.core.probes import Effect
 from drill.core.values import Value
 
 Interval = tuple[float, float]
+Occasion = Literal["drill", "training"]
+"""What a run is held for. In a training somebody changes the target while it goes on, as they see fit."""
 
 
 class Step(Value):
@@ -53,6 +55,8 @@ class Impact(Value):
     error_ratio: Interval
     lasts_s: float | None = None
     """How long it lasts when that is not the injection's ``for_s`` (a kill lasts as long as the restart)."""
+    late_s: float = 0.0
+    """How long after its start a bad request is counted at the latest: when it is answered, or given up."""
 
 
 class PredictedAlert(Value):
@@ -167,6 +171,7 @@ class Plan(Value):
     service: str
     """The service the drill is about: that of the first injection."""
     target: str
+    occasion: Occasion = "drill"
     namespace: str = ""
     """Where in the target's cluster; empty in the sandbox."""
     seed: int

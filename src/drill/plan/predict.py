@@ -7,7 +7,7 @@ scenario, target or server. Several injections on one SLO are laid over each oth
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import isfinite
+from math import isfinite, prod
 from typing import NamedTuple
 
 from drill.alerting.burnmath import (
@@ -183,16 +183,16 @@ def _hull(intervals: Sequence[Interval]) -> Interval | None:
 
 def _alone(condition: BurnCondition, caused: Caused, setting: Setting) -> Made:
     impact, at_s, for_s = caused
-    disturbance = _disturbance(impact.error_ratio, for_s, at_s, setting)
+    disturbance = _disturbance(impact, for_s, at_s, setting)
     return at_s, at_s + for_s, forecast(condition, disturbance)
 
 
-def _disturbance(error_ratio: Interval, for_s: float, at_s: float, setting: Setting) -> Disturbance:
-    low, high = error_ratio
+def _disturbance(impact: Impact, for_s: float, at_s: float, setting: Setting) -> Disturbance:
+    low, high = impact.error_ratio
     return Disturbance(
         error_ratio=(max(low, setting.baseline), max(high, setting.baseline)), duration_s=for_s,
         baseline=setting.baseline, before=setting.before, traffic=setting.traffic,
-        history_s=setting.history_s + at_s,
+        history_s=setting.history_s + at_s, late_s=impact.late_s,
     )  # fmt: skip
 
 
@@ -201,11 +201,9 @@ def _together(condition: BurnCondition, caused: Sequence[Caused], setting: Setti
     low, high = _course(caused, setting, high=False), _course(caused, setting, high=True)
     found = outcome(condition, low, high)
     end = max(at_s + for_s for _, at_s, for_s in caused)
-    singles = [forecast(condition, _disturbance(i.error_ratio, for_s, at_s, setting)) for i, at_s, for_s in caused]
+    singles = [forecast(condition, _disturbance(i, for_s, at_s, setting)) for i, at_s, for_s in caused]
     spent = sum(
-        budget_spent(
-            condition, _disturbance(i.error_ratio, for_s, at_s, setting), max(i.error_ratio[1], setting.baseline)
-        )
+        budget_spent(condition, _disturbance(i, for_s, at_s, setting), max(i.error_ratio[1], setting.baseline))
         for i, at_s, for_s in caused
     )
     strongest = max(singles, key=lambda single: single.budget)
@@ -227,15 +225,20 @@ def _together(condition: BurnCondition, caused: Sequence[Caused], setting: Setti
 
 
 def _course(caused: Sequence[Caused], setting: Setting, *, high: bool) -> Course:
+    """The errors as counted: at once and as long as any may come (*high*), or late and none after the fault."""
     baseline = (max if high else min)(setting.baseline, setting.before)
-    edges = sorted({edge for _, at_s, for_s in caused for edge in (at_s, at_s + for_s) if edge > 0})
+    spans = [
+        (
+            impact.error_ratio[high],
+            (at_s, at_s + min(impact.late_s, for_s), at_s + for_s, at_s + for_s + impact.late_s),
+        )
+        for impact, at_s, for_s in caused
+    ]
     phases, since = [], 0.0
-    for edge in edges:
-        active = [impact.error_ratio[high] for impact, at_s, for_s in caused if at_s <= since < at_s + for_s]
-        good = 1.0
-        for ratio in active:
-            good *= 1 - ratio
-        worst = 1 - good if high else max(active, default=0.0)
-        phases.append(Phase(edge, max(worst, baseline), setting.traffic if active else 1.0))
+    for edge in sorted({edge for _, edges in spans for edge in edges if edge > 0}):
+        felt = [ratio for ratio, (begin, _, _, last) in spans if begin <= since < last]
+        sure = [ratio for ratio, (_, counted, end, _) in spans if counted <= since < end]
+        worst = 1 - prod(1 - ratio for ratio in felt) if high else max(sure, default=0.0)
+        phases.append(Phase(edge, max(worst, baseline), setting.traffic if felt else 1.0))
         since = edge
     return Course(phases, baseline, setting.history_s)

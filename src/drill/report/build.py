@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from drill.core.clock import rfc3339
 from drill.journal.events import AnyEvent, BudgetMeasured, Preflight, RunFinished, RunStarted
-from drill.plan.model import Finding, Plan, PlannedInjection
+from drill.plan.model import Finding, Occasion, Plan, PlannedInjection
 from drill.report import model as m
 from drill.report.actions import action_items
 from drill.report.people import OPEN_PARTS
@@ -35,6 +35,14 @@ class Beside:
 
 
 NOTHING = Beside()
+NOTES: Mapping[Occasion, tuple[str, ...]] = {
+    "drill": (),
+    "training": (
+        "A training: people changed the target while it went on. What fired on time and was delivered is proven;"
+        " what did not says nothing against a rule. What people did is in debrief.md.",
+    ),
+}
+"""What a reader must know of a run's occasion."""
 
 
 def build(plan: Plan, events: Sequence[AnyEvent], verdict: Verdict, beside: Beside = NOTHING) -> m.Report:
@@ -48,7 +56,7 @@ def build(plan: Plan, events: Sequence[AnyEvent], verdict: Verdict, beside: Besi
         exit_code=int(verdict.exit_code),
         headline=headline(plan, verdict),
         reasons=verdict.reasons,
-        notes=verdict.notes,
+        notes=(*verdict.notes, *NOTES[plan.occasion]),
         scenario=plan.scenario,
         title=plan.title,
         hypothesis=plan.hypothesis,
@@ -59,6 +67,7 @@ def build(plan: Plan, events: Sequence[AnyEvent], verdict: Verdict, beside: Besi
         source_sha256=plan.source_sha256,
         service=plan.service,
         target=plan.target,
+        occasion=plan.occasion,
         run_id=started.run_id if started else "",
         drill_version=started.drill_version if started else "",
         forced=bool(started and started.forced),

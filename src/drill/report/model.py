@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from drill.plan.model import Occasion
 from drill.verify.model import AlertVerdict, Outcome, Source
 
 Time = Annotated[
@@ -260,6 +261,8 @@ class Report(BaseModel):
     source_sha256: str
     service: str
     target: str
+    occasion: Occasion = "drill"
+    """``training``: somebody mended the target as they saw fit, so only what the alerts did right is evidence."""
     run_id: str
     drill_version: str
     forced: bool

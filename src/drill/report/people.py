@@ -1,18 +1,21 @@
 """The parts of a postmortem that only people can write: in ``people.md`` beside the run, never in a report file.
 
-Reports are made anew from the journal again and again; this file is only ever written by people (and, empty, by
-:func:`template`). What stands under one of the known headings is theirs, word for word.
+Reports are made anew from the journal again and again; this file is only ever written by people, and by
+:func:`begin` where there is none yet, with what is known before they come. What stands under one of the known
+headings is theirs, word for word.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 FILE = "people.md"
+ROLES = "Roles"
 OPEN_PARTS = (
-    ("Roles", "Who had which role: incident commander, operations, communication, scribe, facilitator?"),
+    (ROLES, "Who had which role: incident commander, operations, communication, scribe, facilitator?"),
     ("What surprised us", "What did nobody expect, in the system, in the alerts, among the people?"),
     ("What went well", "What helped, and should be kept?"),
     ("Decisions", "Who decided what, when, knowing what at that time?"),
@@ -61,3 +64,9 @@ def template(run: str, written: Mapping[str, str]) -> str:
         if title in written:
             lines += [written[title], ""]
     return "\n".join(lines)
+
+
+def begin(run_dir: Path, known: Mapping[str, str]) -> None:
+    """Write the file with what is *known* already, by heading; one that is there is left alone. Raises OSError."""
+    with contextlib.suppress(FileExistsError), (run_dir / FILE).open("x", encoding="utf-8") as file:
+        file.write(template(run_dir.name, known))

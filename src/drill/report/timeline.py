@@ -192,10 +192,12 @@ def _notes(record: Record) -> Iterator[Row]:
 
 
 def _link_base(record: Record) -> str:
-    """Prometheus's address where the server outlives the run; the sandbox's does not."""
+    """Prometheus's address where that outlives the run: the sandbox's does not, nor does a door into a cluster."""
     started = record.last(e.RunStarted)
-    base = started.endpoints.prometheus if started else ""
-    lives = record.plan.target != "sandbox" and urlsplit(base).scheme in ("http", "https")
+    if started is None or record.plan.target == "sandbox":
+        return ""
+    base = started.endpoints.prometheus
+    lives = base not in started.endpoints.passing and urlsplit(base).scheme in ("http", "https")
     return base.rstrip("/") if lives else ""
 
 

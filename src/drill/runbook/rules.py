@@ -40,8 +40,17 @@ _QUOTED = re.compile(r"'[^']*'|\"[^\"`]*\"")
 def why_changing(command: str) -> str:
     """Return why *command* may change something, in words; ``''`` when it only looks."""
     text = command.strip()
-    if not text:
-        return ""
+    if not text or (why := why_not_one(text)):
+        return why if text else ""
+    return _why_words(shlex.split(text))
+
+
+def why_not_one(command: str) -> str:
+    """Return why *command* is more than one simple command with whole words, ``''`` when it is just that.
+
+    A rule with ``*`` in it can be trusted only for such: anything else may hide a second command behind the star.
+    """
+    text = command.strip()
     if len(text.splitlines()) > 1:
         return "it is more than one line"
     if "$(" in text or "`" in text or "${" in re.sub(r"\$\{[A-Z][A-Z0-9_]*\}", "", text):
@@ -52,10 +61,10 @@ def why_changing(command: str) -> str:
     if "$" in bare:
         return "a variable stands outside of quotes"
     try:
-        words = shlex.split(text)
+        shlex.split(text)
     except ValueError as error:
         return f"the shell cannot read it: {error}"
-    return _why_words(words)
+    return ""
 
 
 def _why_words(words: Sequence[str]) -> str:

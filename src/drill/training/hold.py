@@ -1,7 +1,8 @@
 """A scenario changed for training: its faults last until somebody ends them. Pure.
 
 A drill's ``for`` is as long as its alert needs; people need longer. Limits that would end the run for the price of
-that (budget, duration) are lifted: training happens where nobody's budget is spent.
+that (budget, duration) are lifted: training happens where nobody's budget is spent. Where somebody's is, the limit
+on budget stays.
 """
 
 from __future__ import annotations
@@ -21,12 +22,19 @@ LEAST_BETWEEN_S = 5.0
 
 
 def held(
-    scenario: Scenario, params: Mapping[str, BaseModel], hold_s: float, fast_forward: float, *, second: bool = False
+    scenario: Scenario,
+    params: Mapping[str, BaseModel],
+    hold_s: float,
+    fast_forward: float,
+    *,
+    second: bool = False,
+    spare: bool = False,
 ) -> tuple[Scenario, dict[str, BaseModel]]:
     """Return *scenario* and its faults' parameters with every fault held for *hold_s* seconds as they run.
 
     An injection that another one of the same service and fault follows keeps its time. With *second* it comes on
-    top of another scenario, whose alerts may fire already.
+    top of another scenario, whose alerts may fire already. With *spare* the scenario's limit on budget stays:
+    there are real users.
     """
     injections = tuple(
         one if _is_followed(one, scenario) else one.model_copy(update={"for_": hold_s * fast_forward})
@@ -36,7 +44,10 @@ def held(
         one.id: _repeated(params[one.id], one, hold_s, fast_forward) for one in injections if one.id in params
     }
     limits = scenario.guardrails.model_copy(
-        update={"max_budget_spend": NO_LIMIT, "max_duration": (hold_s + SETTLE_S) * fast_forward}
+        update={
+            "max_budget_spend": scenario.guardrails.max_budget_spend if spare else NO_LIMIT,
+            "max_duration": (hold_s + SETTLE_S) * fast_forward,
+        }
     )
     update: dict[str, object] = {"injections": injections, "guardrails": limits}
     if second:

@@ -111,6 +111,10 @@ class RigSpec:
     alertmanager: Callable[[Json], Json] = unchanged
     flags: tuple[str, ...] = ()
     peers: int = 1
+    clustered: bool = False
+    """The peers gossip: what one has notified the others do not notify again."""
+    told: tuple[int, ...] = ()
+    """The peers that Prometheus sends its alerts to; empty: all of them."""
     tarpit: bool = False
     """Prometheus sends its alerts to a port that accepts and never answers."""
     sink: bool = True
@@ -132,6 +136,7 @@ class Rig:
         self.closed = threading.Event()
         self._tarpit = socket.socket()
         self._prometheus_port, *self._peers = (free_port() for _ in range(1 + spec.peers))
+        self._gossip = [free_port() for _ in range(spec.peers)]
 
     @property
     def endpoints(self) -> Endpoints:
@@ -158,7 +163,7 @@ class Rig:
 
     def _write_configs(self) -> None:
         (self.home / "rules.yml").write_text(rule_file(self.spec.rules(good_groups())))
-        targets = [f"127.0.0.1:{port}" for port in self._peers]
+        targets = [f"127.0.0.1:{self._peers[index]}" for index in self.spec.told or range(self.spec.peers)]
         if self.spec.tarpit:
             self._tarpit.bind(("127.0.0.1", 0))
             self._tarpit.listen(200)
@@ -194,9 +199,20 @@ class Rig:
         command = [
             *with_templates(str(self.generation.alertmanager)), f"--config.file={self.home}/alertmanager.yml",
             f"--storage.path={self.home}/{name}", f"--web.listen-address=127.0.0.1:{self._peers[index]}",
-            "--cluster.listen-address=",
+            *self._cluster(index),
         ]  # fmt: skip
         self._run(name, command)
+
+    def _cluster(self, index: int) -> list[str]:
+        """Flags of a cluster whose second peer waits half a second for the first one's word, not 15."""
+        if not self.spec.clustered:
+            return ["--cluster.listen-address="]
+        others = (port for number, port in enumerate(self._gossip) if number != index)
+        return [
+            f"--cluster.listen-address=127.0.0.1:{self._gossip[index]}",
+            *(f"--cluster.peer=127.0.0.1:{port}" for port in others),
+            "--cluster.settle-timeout=1s", "--cluster.peer-timeout=500ms", "--cluster.gossip-interval=50ms",
+        ]  # fmt: skip
 
     def _run(self, name: str, command: Sequence[str]) -> None:
         guarded = ["setpriv", "--pdeathsig", "KILL", *command]

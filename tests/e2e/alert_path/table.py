@@ -43,6 +43,8 @@ class Case:
     """Share of the requests that the fault lets fail."""
     ahead_s: float = 0.0
     unexpected: str = ""
+    pages: int = 0
+    """How often the receiver was told that the alert fires; 0: not asked."""
     """The name of an alert that must be reported as unexpected."""
 
 
@@ -218,6 +220,34 @@ TABLE: dict[str, Case] = {
     "one of two alertmanagers down": case(
         "the second Alertmanager peer is dead", V.ON_TIME, "pass", preflight="alertmanager", says="silent",
         spec=RigSpec(peers=2), before=lambda rig: rig.kill("alertmanager-1"),
+    ),
+    "a cluster of two": case(
+        "nothing: two Alertmanager peers gossip, and one notification comes", V.ON_TIME, "pass", pages=1,
+        spec=RigSpec(peers=2, clustered=True),
+    ),
+    "first of a cluster down": case(
+        "the peer that notifies first is dead", V.ON_TIME, "pass", preflight="alertmanager", says="silent", pages=1,
+        spec=RigSpec(peers=2, clustered=True), before=lambda rig: rig.kill("alertmanager-0"),
+    ),
+    "second of a cluster down": case(
+        "the peer that notifies last is dead", V.ON_TIME, "pass", preflight="alertmanager", says="silent", pages=1,
+        spec=RigSpec(peers=2, clustered=True), before=lambda rig: rig.kill("alertmanager-1"),
+    ),
+    "one of a cluster dies during the drill": case(
+        "the peer that notifies first dies as the fault begins", V.ON_TIME, "pass", pages=1,
+        spec=RigSpec(peers=2, clustered=True), hooks={"inject": lambda rig: rig.kill("alertmanager-0")},
+    ),
+    "only one of a cluster is told": case(
+        "Prometheus sends its alerts to the second peer alone", V.ON_TIME, "pass", pages=1,
+        spec=RigSpec(peers=2, clustered=True, told=(1,)),
+    ),
+    "both of a cluster down": case(
+        "both Alertmanager peers die as the fault begins", V.NOT_DELIVERED, "fail",
+        spec=RigSpec(peers=2, clustered=True),
+        hooks={"inject": lambda rig: (rig.kill("alertmanager-0"), rig.kill("alertmanager-1"))[0]},
+    ),
+    "two that do not know each other": case(
+        "two peers that do not gossip notify twice", V.ON_TIME, "pass", pages=2, spec=RigSpec(peers=2),
     ),
     "clock ahead": case(
         "the runner's clock is 40 s ahead", V.ON_TIME, "pass", preflight="clock", ahead_s=40.0,

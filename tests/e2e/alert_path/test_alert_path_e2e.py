@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from drill.core.observations import Notification
+from drill.journal.events import NotificationsSeen
 from drill.verify import AlertVerdict
 from e2e.alert_path.drilling import Drilled, drill
 from e2e.alert_path.rig import Generation, Rig
@@ -79,6 +81,12 @@ def _said(drilled: Drilled) -> str:
     return "\n".join([verdict.outcome, *verdict.reasons, *alerts, "preflight:", *found])
 
 
+def _pages(drilled: Drilled) -> list[Notification]:
+    """What the receiver was told of the alert's beginning."""
+    seen = [one for event in drilled.events if isinstance(event, NotificationsSeen) for one in event.notifications]
+    return [one for one in seen if one.receiver == "pagerduty" and one.status == "firing"]
+
+
 @pytest.mark.parametrize("name", GENERATIONS)
 @pytest.mark.parametrize("row", TABLE)
 def test_a_fault_in_the_alert_path_is_named(campaign: Campaign, name: str, row: str) -> None:
@@ -92,6 +100,8 @@ def test_a_fault_in_the_alert_path_is_named(campaign: Campaign, name: str, row: 
     assert [a.labels["alertname"] for a in drilled.verdict.unexpected] == (
         [want.unexpected] if want.unexpected else []
     ), said
+    if want.pages:
+        assert len(_pages(drilled)) == want.pages, said
     wrong = [finding for finding in drilled.preflight.findings if finding.level != "info"]
     if want.preflight:
         assert any(f.check == want.preflight and want.says in f"{f.text} {f.fix}" and f.fix for f in wrong), said

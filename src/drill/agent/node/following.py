@@ -1,7 +1,8 @@
 """A container that faults are held at, followed over restarts: seen from the node, without asking the API server.
 
-A restarted container has a new id and a new cgroup beside the old ones in its pod's. It is the one that was not
-there before; where several are new, the one that runs the same command line.
+A restarted container has a new id and a new cgroup beside the old ones in its pod's. It is the one that runs the
+same command line; else the only one that was not there before, once it has stayed the same for a while: a runtime
+puts programs of its own into a container before it starts the container's.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -19,6 +21,8 @@ from drill.agent.node.spot import Here, Node, PodPlace, Spot
 
 LOOK_S = 0.2
 """How often a new container is looked for while the old one is gone."""
+SETTLED_S = 3.0
+"""How long a process that looks unlike the old one must have been there."""
 RUNTIMES = ("runc", "crun", "youki", "containerd-shim", "conmon")
 
 
@@ -40,6 +44,8 @@ class Followed:
         self._command = command_line(spot.pid) if spot.pid else []
         self._pidfd = -1
         self._search: asyncio.Task[None] | None = None
+        self._stranger: tuple[int, float] = (0, 0.0)
+        """A process that may be the new one, and since when."""
         self._watch(spot)
 
     def note_change(self) -> None:
@@ -94,11 +100,21 @@ class Followed:
         family = containers.of_pod(every, self._pod.uid, self._pod.container)
         new = [each for each in family if each.id not in self._known and _runs(each)]
         same = [each for each in new if each.main and command_line(each.main.pid) == self._command]
-        chosen = same[0] if same else new[0] if len(new) == 1 else None
+        chosen = same[0] if same else new[0] if len(new) == 1 and self._settled(new[0]) else None
         if chosen is None or isinstance(self._node, Here):
             return None
+        try:
+            spot = self._node.spot(chosen, chosen.main, family)
+        except OSError:
+            return None  # its process ended meanwhile: the next look finds what came after it
         self._known.add(chosen.id)
-        return self._node.spot(chosen, chosen.main, family)
+        return spot
+
+    def _settled(self, container: Container) -> bool:
+        pid = container.main.pid if container.main else 0
+        if pid != self._stranger[0]:
+            self._stranger = (pid, time.monotonic())
+        return time.monotonic() - self._stranger[1] >= SETTLED_S
 
 
 def _runs(container: Container) -> bool:

@@ -85,6 +85,8 @@ class Holdings:
     async def _run(self, key: Key, holder: Holder, victim: Followed, tell: Callable[[Event], None]) -> None:
         try:
             await holder.run(tell)
+        except (CannotApply, OSError) as error:  # of an agent that was to be started anew
+            tell({"event": "failed", "error": str(error)})
         finally:
             victim.close()
             if self._held.get(key) is holder:

@@ -80,6 +80,22 @@ def contents(function: Callable[..., Any]) -> Callable[..., Any]:
             metavar="[SERVICE:]KEY=VALUE",
             help="Run the services, or one of them, on nodes with this label.",
         ),
+        click.option(
+            "--load",
+            type=click.FloatRange(min=0.05, max=20),
+            default=1.0,
+            show_default=True,
+            metavar="X",
+            help="Users' requests, as a multiple of the usual number: less for slow nodes.",
+        ),
+        click.option(
+            "--cpu-limit",
+            type=click.FloatRange(min=0.05, max=8),
+            default=0.2,
+            show_default=True,
+            metavar="CPUS",
+            help="What a replica may use: more for slow nodes.",
+        ),
         click.option("--real-time", is_flag=True, help="Real windows, not fast-forwarded ones."),
         fast_forward_option(),
     )
@@ -163,6 +179,7 @@ def _chosen(options: dict[str, Any]) -> Chosen:
         monitoring_image=options.get("monitoring_image", ""),
         fast_forward=1.0 if real_time else fast_forward,
         nodes=options.get("nodes", ()),
+        **{name: options[name] for name in ("load", "cpu_limit") if name in options},
     )
 
 

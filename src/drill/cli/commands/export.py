@@ -13,7 +13,8 @@ EPILOG = """\b
 Examples:
   drill export chaostoolkit latency-spike --service checkout -o latency.json
   chaos validate latency.json && chaos run latency.json
-  DRILL_TARGET=sandbox:NAME chaos run latency.json"""
+  DRILL_TARGET=sandbox:NAME chaos run latency.json
+  drill export chaostoolkit latency-spike --service checkout --context C --namespace shop -o latency.json"""
 
 
 @click.command(epilog=EPILOG)
@@ -37,8 +38,10 @@ def command(tool: str, scenario: str, output: Path | None, **options: Any) -> in
     settings = settings_from(options)
     compiled = wiring().compile_plan(scenario, settings)
     given = str(Path(scenario).resolve()) if Path(scenario).is_file() else scenario
+    compiled.close()
+    place = {"namespace": compiled.plan.namespace, "as_user": settings.as_user}
     made = experiment_of(
-        compiled.loaded.scenario, given, settings.sets, settings.target, compiled.plan.fast_forward
+        compiled.loaded.scenario, given, settings.sets, settings.target, compiled.plan.fast_forward, place
     )
     text = json.dumps(made, indent=2, ensure_ascii=False)
     if output is None:

@@ -32,6 +32,9 @@ def command() -> None:
 
 def _options(function: Any) -> Any:
     for option in (
+        click.option(
+            "--ephemeral", is_flag=True, help="Also agents in the pods themselves: drill.toml's way."
+        ),
         click.option("--nodes", is_flag=True, help="Also cordon and drain: rights on nodes."),
         click.option(
             "--monitoring", metavar="NS", multiple=True, default=("monitoring",), show_default=True,
@@ -52,31 +55,31 @@ def _options(function: Any) -> Any:
 @click.option(
     "--print", "print_", is_flag=True, help="Print the YAML with the reason for each right; touch nothing."
 )
-def install(context: str, namespaces: Sequence[str], monitoring: Sequence[str], nodes: bool, print_: bool) -> int:
+def install(context: str, print_: bool, **scope: Any) -> int:
     """Create what drill needs; doing it twice is harmless. With --print only print it, which needs no cluster."""
     from drill.cli.console import Console
     from drill.target.kubernetes import install as installing
     from drill.target.kubernetes import manifests
 
-    wanted, console = _wanted(namespaces, monitoring, nodes), Console()
+    wanted, console = _wanted(**scope), Console()
     if print_:
         console.data(manifests.text(wanted).rstrip())
         return 0
     for line in installing.install(_api(context), wanted):
         console.say(line)
-    for namespace in namespaces:
+    for namespace in wanted.targets:
         console.say(f"drills are let in by its owner: kubectl label namespace {namespace} drill.dev/allowed=true")
     return 0
 
 
 @command.command()
 @_options
-def uninstall(context: str, namespaces: Sequence[str], monitoring: Sequence[str], nodes: bool) -> int:
+def uninstall(context: str, **scope: Any) -> int:
     """Delete what install created; doing it twice is harmless."""
     from drill.cli.console import Console
     from drill.target.kubernetes import install as installing
 
-    for line in installing.uninstall(_api(context), _wanted(namespaces, monitoring, nodes)):
+    for line in installing.uninstall(_api(context), _wanted(**scope)):
         Console().say(line)
     return 0
 
@@ -84,7 +87,7 @@ def uninstall(context: str, namespaces: Sequence[str], monitoring: Sequence[str]
 @command.command()
 @_options
 @click.option("--as", "as_user", metavar="ACCOUNT", default="", help="Ask for this ServiceAccount instead of you.")
-def doctor(context: str, namespaces: Sequence[str], monitoring: Sequence[str], nodes: bool, as_user: str) -> int:
+def doctor(context: str, as_user: str, **scope: Any) -> int:
     """Say what is missing for drills in a cluster, right by right, and what to do. Touches nothing.
 
     Exits 3 when something is missing.
@@ -92,17 +95,17 @@ def doctor(context: str, namespaces: Sequence[str], monitoring: Sequence[str], n
     from drill.cli.cluster_checks import check_lines, checks
     from drill.cli.console import Console
 
-    found = checks(_api(context, as_user), _wanted(namespaces, monitoring, nodes))
+    found = checks(_api(context, as_user), _wanted(**scope))
     console = Console()
     for line, style in check_lines(found):
         console.say(line, style)
     return 3 if any(not one.ok for one in found) else 0
 
 
-def _wanted(namespaces: Sequence[str], monitoring: Sequence[str], nodes: bool) -> Wanted:
+def _wanted(namespaces: Sequence[str], monitoring: Sequence[str], nodes: bool, ephemeral: bool) -> Wanted:
     from drill.target.kubernetes.manifests import Wanted
 
-    return Wanted(tuple(namespaces), tuple(monitoring), nodes)
+    return Wanted(tuple(namespaces), tuple(monitoring), nodes, ephemeral)
 
 
 def _api(context: str, as_user: str = "") -> Api:

@@ -25,11 +25,15 @@ def command(scenario: str, **options: Any) -> int:
     Shows every action with its undo, the blast radius, for each alert when it will fire and resolve and which
     receivers get it, the price in error budget, and what stands in the way. Exits 2 when the drill cannot work.
     """
+    from drill.cli.reaching import reach
+
+    settings = settings_from(options)
+    reach(settings)
     from drill.cli.console import Console
     from drill.cli.plan_text import plan_text
     from drill.cli.settings import wiring
 
-    compiled = wiring().compile_plan(scenario, settings_from(options))
+    compiled = wiring().compile_plan(scenario, settings)
     compiled.close()
     plan = compiled.plan
     console = Console(machine=options["format_"] == "json")

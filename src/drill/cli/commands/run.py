@@ -53,13 +53,16 @@ def command(scenarios: Sequence[str], **options: Any) -> int:
     receiver, undoes everything, and leaves a journal and a report below --out. Without --target it uses an
     embedded sandbox on this machine and touches nothing of yours.
     """
+    from drill.cli.reaching import reach
+
+    settings = settings_from(options)
+    reach(settings)
     from drill.cli import batch
     from drill.cli.console import Console
     from drill.cli.settings import wiring
 
     as_json = options["format_"] == "json"
     console = Console(quiet=options["quiet"], machine=as_json)
-    settings = settings_from(options)
     calls = chosen(scenarios, settings, everything=options["all_"], tags=options["tag"])
     wires = wiring()
     jobs = batch.compile_all(calls, settings, options["repeat"], wires)

@@ -147,6 +147,7 @@ def _exit_code(steps: Sequence[Step]) -> int:
 @click.option("--runbook", default="", help="Another runbook than the scenario's.")
 @click.option("--do-nothing", is_flag=True, help="Play nothing: a scenario that is won like that proves nothing.")
 @click.option("--force", is_flag=True, help="Run in spite of blocking findings; the report says so.")
+@click.option("--yes", is_flag=True, help="Do not ask before a target that is not a sandbox is touched.")
 @format_option("text", "json")
 def prove(scenario: str, runbook: str, do_nothing: bool, format_: str, **options: Any) -> int:
     """Prove that SCENARIO is won by its runbook while its fault lasts.
@@ -154,31 +155,31 @@ def prove(scenario: str, runbook: str, do_nothing: bool, format_: str, **options
     Makes the fault, waits for the alert, watches without doing anything, plays the cells the scenario names under
     people.mitigation, and looks whether users are well again (mitigated_when) before the fault's time is over.
     The fault lasts as long as the scenario's phases give people. Stamps a proof below --out that
-    `drill policy check` reads.
+    `drill policy check` reads. At a cluster only what `runbooks` in safety.yaml allows is played.
 
     Exit codes: 0 proven, 1 not proven, 3 the fault had no effect, 4 aborted, 5 undo incomplete.
     """
     import threading
 
-    from drill.cli.batch import unharmed
+    from drill.cli.batch import Job, confirm, refuse_blocked, unharmed
     from drill.cli.console import Console, quiet_libraries
     from drill.cli.interrupt import AbortOnSignal, undo_within_s
     from drill.cli.lines import LineWriter
     from drill.cli.runbooks.proving import exit_code, rehearse
     from drill.cli.runbooks.proving import prove as play
     from drill.cli.view import View
-    from drill.core.errors import UsageError
 
     console = Console(machine=format_ == "json")
     rehearsal = rehearse(scenario, settings_from(options), runbook)
     plan = rehearsal.compiled.plan
-    if plan.target != "sandbox":
-        raise UsageError(f"a proof is played in a sandbox, not at {plan.target}")
     played = "nothing" if do_nothing else ", ".join(cell.name for _, cell in rehearsal.plays)
     console.say(f"prove {plan.scenario} on {plan.service} by {rehearsal.runbook.file}", "bold")
     console.say(
         f"  plays {played}; the fault lasts up to {rehearsal.hold_s:.0f} s at fast-forward {plan.fast_forward:g}"
     )
+    job = Job(rehearsal.compiled, rehearsal.settings)
+    refuse_blocked([job])
+    confirm([job], console)
     quiet_libraries()
     abort = threading.Event()
     writer = unharmed(LineWriter(View(plan), console.say).see, console)

@@ -1,8 +1,10 @@
 """`drill runbook prove`: the fault is made, the alert awaited, the mitigation played and its effect verified.
 
-The run is an ordinary one (journal, undo, report); this module adds a responder beside it. Its faults last as long
-as the scenario gives people for detecting, localizing and mitigating together: who needs longer has not won. Before
-anything is done the responder watches for a while: a fault that heals by itself proves nothing about a runbook.
+The run is an ordinary one (journal, undo, report), in a sandbox or at a cluster; this module adds a responder
+beside it. Its faults last as long as the scenario gives people for detecting, localizing and mitigating together: who
+needs longer has not won. Before anything is done the responder watches for a while: a fault that heals by itself proves
+nothing about a runbook. At a cluster only commands that a rule of ``safety.yaml`` allows are played, and the
+scenario's limit on budget stays.
 """
 
 from __future__ import annotations
@@ -18,15 +20,18 @@ from pathlib import Path
 from typing import Literal
 
 from drill.cli import wiring
+from drill.cli.places import is_sandbox
 from drill.cli.proofs import PROOFS
 from drill.cli.runbooks.find import find_runbook
-from drill.cli.runbooks.world import sandbox_world
+from drill.cli.runbooks.world import running_world
+from drill.cli.safety import check_commands
 from drill.cli.settings import RunResult, RunSettings
 from drill.core.clock import rfc3339
 from drill.core.errors import DrillError, ExitCode, UsageError
 from drill.core.labels import matches
 from drill.core.problems import did_you_mean
 from drill.journal import events as e
+from drill.plan.model import Plan
 from drill.report.write import write_whole
 from drill.runbook.attributes import fill
 from drill.runbook.model import Cell, Runbook
@@ -92,7 +97,8 @@ def rehearse(scenario: str, settings: RunSettings, runbook: str = "") -> Rehears
         assert loaded.scenario is not None
         hold_s = hold_of(loaded.scenario, fast_forward)
         asked.append((hold_s, fast_forward))
-        changed, params = held(loaded.scenario, loaded.fault_params, hold_s, fast_forward)
+        spare = not is_sandbox(settings.target)
+        changed, params = held(loaded.scenario, loaded.fault_params, hold_s, fast_forward, spare=spare)
         return replace(loaded, scenario=changed, fault_params=params)
 
     compiled = wiring.compile_plan(scenario, settings, hold)
@@ -107,7 +113,26 @@ def rehearse(scenario: str, settings: RunSettings, runbook: str = "") -> Rehears
         )
     book = find_runbook(runbook or loaded.runbook)
     plays = tuple((play, _cell(book, play.cell)) for play in loaded.people.mitigation)
-    return Rehearsal(compiled, settings, book, plays, loaded.mitigated_when, hold_s, fast_forward)
+    found = Rehearsal(compiled, settings, book, plays, loaded.mitigated_when, hold_s, fast_forward)
+    if not is_sandbox(settings.target):
+        check_commands(compiled.plan.target, _commands(found))
+    return found
+
+
+def _commands(rehearsal: Rehearsal) -> Iterator[str]:
+    """Yield every command that may be played, its undo included, as far as its variables are known before."""
+    plan, book = rehearsal.compiled.plan, rehearsal.runbook
+    known = {"POD": f"{plan.service}-0", **_known_values(plan)}
+    for play, cell in rehearsal.plays:
+        undo = book.cell(cell.attributes.get("undo", ""))
+        for one in (cell, undo):
+            if one is not None:
+                yield fill(one.body, {**known, **play.with_})
+
+
+def _known_values(plan: Plan) -> dict[str, str]:
+    service = _paged_service(plan.expected[0].match, plan.service)
+    return {"SERVICE": service, "NAMESPACE": plan.namespace or "default"}
 
 
 def hold_of(scenario: Scenario, fast_forward: float) -> float:
@@ -162,13 +187,13 @@ class Responder:
 
     def _take_back(self, running: wiring.Running) -> None:
         """Play the undo of what was played, the last first."""
-        walker = self._walker(running)
-        for step in reversed(self.steps):
-            played = self.rehearsal.runbook.cell(step.name)
-            undo = self.rehearsal.runbook.cell(played.attributes.get("undo", "")) if played else None
-            if undo is not None and step.outcome not in ("unavailable", "failed"):
-                walker.values |= self._values
-                append(running.run_dir / STEPS, walker.act(undo))
+        with self._walking(running) as walker:
+            for step in reversed(self.steps):
+                played = self.rehearsal.runbook.cell(step.name)
+                undo = self.rehearsal.runbook.cell(played.attributes.get("undo", "")) if played else None
+                if undo is not None and step.outcome not in ("unavailable", "failed"):
+                    walker.values |= self._values
+                    append(running.run_dir / STEPS, self._act(walker, undo))
 
     def _hear(self, event: e.AnyEvent) -> None:
         match event:
@@ -230,28 +255,37 @@ class Responder:
 
     def _mitigated(self, running: wiring.Running) -> bool:
         """Play every cell; False when one could not be done."""
-        walker = self._walker(running)
-        for play, cell in self.rehearsal.plays:
-            walker.values |= play.with_
-            if "POD" in walker.missing(cell) and not walker.find_pod():
-                self.result, self.why = "not proven", "the cell worst-replica names no replica"
-                return False
-            self.tell(f"playing {cell.name}: {fill(walker.text(cell), walker.values)}")
-            step = walker.act(cell)
-            self.steps.append(step)
-            self._values = dict(walker.values)
-            append(running.run_dir / STEPS, step)
-            self.tell(f"{cell.name}: {step.outcome}{f' ({step.why})' if step.why else ''}")
-            if step.outcome in ("failed", "unavailable", "contradicted"):
-                self.result, self.why = "not proven", f"{cell.name} {step.outcome}: {step.why}"
-                return False
+        with self._walking(running) as walker:
+            return all(self._played(running, walker, play, cell) for play, cell in self.rehearsal.plays)
+
+    def _played(self, running: wiring.Running, walker: Walker, play: Play, cell: Cell) -> bool:
+        walker.values |= play.with_
+        if "POD" in walker.missing(cell) and not walker.find_pod():
+            self.result, self.why = "not proven", "the cell worst-replica names no replica"
+            return False
+        self.tell(f"playing {cell.name}: {fill(walker.text(cell), walker.values)}")
+        step = self._act(walker, cell)
+        self.steps.append(step)
+        self._values = dict(walker.values)
+        append(running.run_dir / STEPS, step)
+        self.tell(f"{cell.name}: {step.outcome}{f' ({step.why})' if step.why else ''}")
+        if step.outcome in ("failed", "unavailable", "contradicted"):
+            self.result, self.why = "not proven", f"{cell.name} {step.outcome}: {step.why}"
+            return False
         return True
 
-    def _walker(self, running: wiring.Running) -> Walker:
-        rehearsal, plan = self.rehearsal, self.rehearsal.compiled.plan
-        world = sandbox_world(running.sandbox.id, running.observer.prometheus, rehearsal.fast_forward)
-        values = {"SERVICE": _paged_service(plan.expected[0].match, plan.service), "NAMESPACE": "default"}
-        return Walker(rehearsal.runbook, world, values, BY, running.clock, stop=self._stopped)
+    def _act(self, walker: Walker, cell: Cell) -> Step:
+        """Play *cell*; at a cluster only as a rule allows it. Raises Refused."""
+        if not is_sandbox(self.rehearsal.settings.target):
+            check_commands(self.rehearsal.compiled.plan.target, [fill(cell.body, walker.values)])
+        return walker.act(cell)
+
+    @contextlib.contextmanager
+    def _walking(self, running: wiring.Running) -> Iterator[Walker]:
+        rehearsal = self.rehearsal
+        with running_world(running, rehearsal.fast_forward) as world:
+            values = _known_values(rehearsal.compiled.plan)
+            yield Walker(rehearsal.runbook, world, values, BY, running.clock, stop=self._stopped)
 
     def _look_well(self, running: wiring.Running) -> None:
         """Users must be well by ``mitigated_when`` before the fault's time is over."""
@@ -273,7 +307,7 @@ class Responder:
             began=began,
             ended=running.clock(),
             command=well.promql,
-            target=f"sandbox {running.sandbox.id}",
+            target=running.target.name,
             why=self.why,
             meets=bool(self.won_at),
             by=BY,

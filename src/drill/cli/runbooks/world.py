@@ -16,10 +16,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from drill.cli.cluster import ClusterPlace
 from drill.cli.kept import kept_sandbox
+from drill.cli.wiring import Running
 from drill.core.errors import Unavailable, UsageError
 from drill.observe.prometheus import Prometheus
 from drill.runbook.answers import Series
+from drill.target.sandbox import Sandbox
 from drill.target.sandbox.shell import environment
 
 COMMAND_S = 120.0
@@ -82,6 +85,24 @@ def sandbox_world(sandbox_id: str, prometheus: Prometheus, fast_forward: float) 
 
 
 @contextlib.contextmanager
+def running_world(running: Running, fast_forward: float) -> Iterator[LiveWorld]:
+    """The world of a run's target, sandbox or cluster, while the block lasts. Raises UsageError without a kubectl.
+
+    At a cluster the commands are a person's: this machine's `kubectl` with the rights of the context itself, which
+    are others than drill's own (``--as``).
+    """
+    prometheus, place = running.observer.prometheus, running.compiled.place
+    if isinstance(running.target, Sandbox):
+        yield sandbox_world(running.target.id, prometheus, fast_forward)
+        return
+    assert isinstance(place, ClusterPlace), "there are two kinds of places"
+    access = place.session.where.access
+    with _kubectl_of(access.context, access.kubeconfig) as folder:
+        given = {**os.environ, "PATH": f"{folder}:{os.environ.get('PATH', os.defpath)}"}
+        yield LiveWorld(f"context {running.target.name}", asking(prometheus), given, fast_forward)
+
+
+@contextlib.contextmanager
 def world_of(target: str, prometheus: str, context: str) -> Iterator[LiveWorld]:
     """The world *target* means: ``sandbox:NAME``, or empty for the system this shell works with.
 
@@ -105,14 +126,16 @@ def world_of(target: str, prometheus: str, context: str) -> Iterator[LiveWorld]:
 
 
 @contextlib.contextmanager
-def _kubectl_of(context: str) -> Iterator[Path]:
+def _kubectl_of(context: str, kubeconfig: str = "") -> Iterator[Path]:
     """A folder with a `kubectl` that always speaks to *context*. Raises UsageError."""
     real = shutil.which("kubectl")
     if real is None:
-        raise UsageError("--context needs kubectl, and there is none on this machine")
+        raise UsageError(f"{context} needs kubectl, and there is none on this machine")
     with tempfile.TemporaryDirectory(prefix="drill-kubectl-") as folder:
         script = Path(folder) / "kubectl"
-        script.write_text(f'#!/bin/sh\nexec {shlex.quote(real)} --context {shlex.quote(context)} "$@"\n')
+        fixed = {"--context": context, "--kubeconfig": kubeconfig}
+        words = [real, *(f"{option}={value}" for option, value in fixed.items() if value)]
+        script.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
         script.chmod(0o700)
         yield Path(folder)
 

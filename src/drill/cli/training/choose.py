@@ -65,6 +65,7 @@ def _wish(choice: Choice, scenario: str) -> Wish:
         out=choice.out,
         seed=seed,
         fast_forward=1.0 if choice.real_time else DEFAULT_FAST_FORWARD,
+        occasion="training",
     )
     return Wish(scenario=scenario, settings=settings, limit_s=limit_of(choice.limit), solo=not choice.facilitator)
 

@@ -20,7 +20,7 @@ from typing import Any
 from drill.core.actions import AnyAction, RunActivity, UndoActivity
 from drill.core.errors import ActionFailed, Unavailable
 from drill.core.facts import Endpoints, Facts
-from drill.core.ports import Target
+from drill.core.ports import Remembering, Target
 from drill.core.probes import Measurement, Probe
 from drill.target.activities.guard import BEAT_S
 from drill.target.activities.ledger import undo_once
@@ -61,6 +61,16 @@ class Activities:
     def log_lines(self) -> Sequence[str]:
         """The wrapped target's."""
         return self._inner.log_lines()
+
+    def begin(self, run_id: str, steps: Sequence[tuple[AnyAction, AnyAction]]) -> None:
+        """Pass on what is going to be done, where the wrapped target keeps it for others."""
+        if isinstance(self._inner, Remembering):
+            self._inner.begin(run_id, steps)
+
+    def settled(self, injection: str) -> None:
+        """Let the wrapped target forget what *injection* had to undo: a run may mix its faults with activities."""
+        if isinstance(self._inner, Remembering):
+            self._inner.settled(injection)
 
     def execute(self, action: AnyAction) -> float:
         """Do an activity or its undo here, any other action there. Raises ActionFailed."""

@@ -9,7 +9,6 @@ from drill.target.demo.spec import SERVICE, DemoSpec, Object
 from drill.target.kubernetes.marks import ALLOWED, CALLS, CLIENT_TIMEOUT, FAST_FORWARD, TIER
 from drill.target.sandbox.topology import (
     CLIENT_TIMEOUT_S,
-    CPU_LIMIT,
     DATA_BYTES,
     ENTRANCE_PORT,
     MEMORY_LIMIT,
@@ -57,7 +56,7 @@ def _replicas(service: DemoService, spec: DemoSpec) -> Workload:
         ready=("http", "/ready"),
         resources={
             "requests": {"cpu": "20m", "memory": "48Mi"},
-            "limits": {"cpu": f"{CPU_LIMIT * 1000:g}m", "memory": f"{(MEMORY_LIMIT + _OWN_PYTHON) // _MIB}Mi"},
+            "limits": {"cpu": f"{spec.cpu_limit * 1000:g}m", "memory": f"{(MEMORY_LIMIT + _OWN_PYTHON) // _MIB}Mi"},
         },
         replicas=REPLICAS,
         # a file system of its own, in memory: a full one is full for this replica alone
@@ -77,7 +76,7 @@ def _edge(spec: DemoSpec) -> Workload:
         namespace=spec.namespace,
         component="users",
         image=spec.image,
-        command=[*PROGRAM, "edge"],
+        command=[*PROGRAM, "edge", *(["--load", f"{spec.load:g}"] if spec.load != 1 else [])],
         ports={"entrance": ENTRANCE_PORT, "metrics": METRICS_PORT},
         ready=("metrics", "/metrics"),
         # no limit of CPU: a throttled user would call the services slow

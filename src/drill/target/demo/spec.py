@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from drill import __version__
 from drill.target.sandbox.spec import SandboxSpec
-from drill.target.sandbox.topology import SINK_PORT
+from drill.target.sandbox.topology import CPU_LIMIT, SINK_PORT
 
 Object = dict[str, object]
 """One Kubernetes object as JSON."""
@@ -32,6 +32,10 @@ class DemoSpec:
     monitoring_image: str = MONITORING_IMAGE
     node_selectors: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By service: labels of the nodes its replicas may run on. A service that is not in it runs anywhere."""
+    load: float = 1.0
+    """Users' requests, as a multiple of the usual number."""
+    cpu_limit: float = CPU_LIMIT
+    """CPUs that a replica may use."""
 
 
 def sink_url(monitoring: str) -> str:

@@ -12,12 +12,12 @@ import random
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from drill.target.kubernetes.access import Access, login
 from drill.target.kubernetes.failures import ApiFailed, Asked, Busy, Unreachable, refused, unreachable
-from drill.target.kubernetes.objects import Listed, Seen
 from drill.target.kubernetes.pace import Pace
 from drill.target.kubernetes.streams import open_stream
 from drill.target.kubernetes.tokens import become
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from kubernetes.client.configuration import Configuration
     from websocket import WebSocket
 
-T = TypeVar("T", bound=Seen)
+    from drill.target.kubernetes.objects import Listed, Seen
+
+T = TypeVar("T", bound="Seen")
 Json = dict[str, Any]
 Body = Mapping[str, Any] | list[Any]
 
@@ -64,6 +66,7 @@ class Api:
         self._dynamic: Any = None
         self._settings_lock = threading.Lock()
         self._became = not access.as_user
+        self._begun: dict[str, Future[bytes]] = {}
 
     @property
     def context(self) -> str:
@@ -106,12 +109,27 @@ class Api:
 
     # ---- reading ----
 
+    def begin(self, path: str, wait_s: float) -> None:
+        """Ask for the object at *path* in a thread of its own; the next :meth:`get` of it takes the answer.
+
+        Returns when the answer has come, at the latest after *wait_s* seconds.
+        """
+        self._connected()
+        pool = ThreadPoolExecutor(1, thread_name_prefix="drill-begun")
+        self._begun[path] = pool.submit(self.raw, "GET", path)
+        pool.shutdown(wait=False)
+        wait([self._begun[path]], wait_s)
+
     def get(self, path: str, model: type[T]) -> T:
         """Return the object at *path*. Raises NotThere, ApiFailed."""
-        return _read(model, self.raw("GET", path), Asked(self.context, "GET", path))
+        begun = self._begun.pop(path, None)
+        data = begun.result() if begun is not None else self.raw("GET", path)
+        return _read(model, data, Asked(self.context, "GET", path))
 
     def list(self, path: str, model: type[T], *, labels: str = "", fields: str = "") -> Listed[T]:
         """Return all objects of a collection, page by page. Raises ApiFailed."""
+        from drill.target.kubernetes.objects import Listed
+
         found: list[T] = []
         query = _selectors(labels, fields) | {"limit": str(PAGE)}
         asked = Asked(self.context, "GET", path)

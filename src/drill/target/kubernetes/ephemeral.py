@@ -21,8 +21,9 @@ from typing import Any
 from drill.core.actions import HoldFault
 from drill.core.errors import ActionFailed, DrillError, Unavailable, UndoIncomplete
 from drill.core.facts import ABILITIES, Ability
+from drill.core.ports import Hindrance
 from drill.core.probes import Measurement, Probe
-from drill.target.kubernetes import paths
+from drill.target.kubernetes import admission, paths
 from drill.target.kubernetes.api import STRATEGIC, Api
 from drill.target.kubernetes.conversation import Conversation, Message, Said
 from drill.target.kubernetes.failures import ApiFailed
@@ -35,6 +36,10 @@ SERVE = (*AGENT, "serve", "--node-pid=0")
 START_S = 120.0
 LEAST_LIMIT = 128 << 20
 """A pod's memory limit holds for its ephemeral containers too: ours take 40 to 60 MiB while a fault is held."""
+LITTLE = (
+    f"would count against a pod's memory limit of less than {LEAST_LIMIT >> 20} MiB: too little for both, and the "
+    "service would be killed"
+)
 KINDS = ("packet", "http")
 UNTRIED = "it cannot be tried beforehand from inside a pod that serves: nfqueue and nft need no trial"
 APART = "an ephemeral container has processes, cgroups and files of its own"
@@ -58,6 +63,16 @@ class Ephemeral:
         self._open: dict[str, tuple[PodRef, Conversation]] = {}
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._kinds: dict[tuple[str, str], str] = {}
+
+    def foresee(self, pods: Sequence[PodRef]) -> Sequence[Hindrance]:
+        """Try the first of *pods* by a dry run: PodSecurity speaks of the namespace. Raises Unavailable."""
+        new = [pod for pod in pods if pod.uid not in self._open]
+        small = [pod.name for pod in new if self._too_small(pod)]
+        found = [self._refused(new[0])] if new else []
+        if small:
+            text = f"agents in {', '.join(small)} {LITTLE}"
+            found.append(Hindrance(check="memory", text=text, fix="use helper pods"))
+        return [one for one in found if one is not None]
 
     def prepare(self, nodes: Sequence[str]) -> None:
         """Nothing: which pods are concerned is known when they are asked for."""
@@ -97,9 +112,12 @@ class Ephemeral:
         raise ActionFailed(f"{pod.name}: no signal {number}: {APART}", hint="this needs a helper pod")
 
     def measure(self, probe: Probe, pod: PodRef, peers: Sequence[PodRef] = ()) -> Measurement:
-        """Answer a network *probe* from one of *peers*, or from another pod of this run. Raises Unavailable."""
+        """Answer a network *probe* from one of *peers*, or from another pod of this run. Raises Unavailable.
+
+        For users' eyes a pod that has an agent already is as good as any of *peers*: no other gets one for that.
+        """
         others = [other for other, _ in self._open.values() if other.uid != pod.uid]
-        source = next(iter([*peers, *others]), None)
+        source = next(iter([*others, *peers] if probe.peer == "users" else [*peers, *others]), None)
         if source is None:
             raise Unavailable(
                 f"{pod.name}: nothing to measure from: loopback is never faulted, and no other pod takes part",
@@ -168,16 +186,10 @@ class Ephemeral:
         return LineStream(self._api.stream(path, exec_query(self._name, SERVE)), *calls)  # type: ignore[arg-type]
 
     def _put(self, pod: PodRef) -> None:
-        if 0 < pod.memory_limit_bytes < LEAST_LIMIT:
-            raise Unavailable(
-                f"{pod.name}: an ephemeral container counts against the pod's memory limit, and "
-                f"{pod.memory_limit_bytes >> 20} MiB are too few for both: the service would be killed",
-                hint="use a helper pod",
-            )
-        container = ephemeral_container(self._settings, self._name)
-        path = paths.one("Pod", pod.namespace, pod.name, "ephemeralcontainers")
+        if self._too_small(pod):
+            raise Unavailable(f"{pod.name}: an agent in it {LITTLE}", hint="use a helper pod")
         try:
-            self._api.patch(path, {"spec": {"ephemeralContainers": [container]}}, STRATEGIC)
+            self._patch(pod)
         except ApiFailed as error:
             hint = "PodSecurity 'baseline' and 'restricted' forbid NET_ADMIN: this namespace needs a helper pod"
             raise Unavailable(f"no ephemeral container in {pod.name}: {error}", hint=error.hint or hint) from error
@@ -186,6 +198,21 @@ class Ephemeral:
             if time.monotonic() > deadline:
                 raise Unavailable(f"the ephemeral container in {pod.name} does not run within {START_S:g} s")
             self._wait_for_change(pod, deadline - time.monotonic())
+
+    def _refused(self, pod: PodRef) -> Hindrance | None:
+        what = f"an agent in pod {pod.name}"
+        return admission.refused(
+            lambda: self._patch(pod, dry_run=True), what, self._api.context, pod.namespace, helper=False
+        )
+
+    @staticmethod
+    def _too_small(pod: PodRef) -> bool:
+        return 0 < pod.memory_limit_bytes < LEAST_LIMIT
+
+    def _patch(self, pod: PodRef, *, dry_run: bool = False) -> object:
+        container = ephemeral_container(self._settings, self._name)
+        path = paths.one("Pod", pod.namespace, pod.name, "ephemeralcontainers")
+        return self._api.patch(path, {"spec": {"ephemeralContainers": [container]}}, STRATEGIC, dry_run=dry_run)
 
     def _wait_for_change(self, pod: PodRef, within_s: float) -> None:
         every = paths.all_of("Pod", pod.namespace)

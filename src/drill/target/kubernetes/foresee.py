@@ -37,6 +37,8 @@ class Ahead:
     namespace: str
     deeds: tuple[AnyAction, ...]
     pods: Mapping[str, objects.Pod]
+    inside: bool = False
+    """Agents are put into the pods themselves."""
 
     @property
     def evictions(self) -> list[objects.Pod]:
@@ -53,13 +55,13 @@ class Ahead:
         return [pod for name, pod in self.pods.items() if name in names]
 
 
-def needs_of(actions: Iterable[AnyAction]) -> set[Need]:
-    """Return the powers that *actions* and their undo need."""
+def needs_of(actions: Iterable[AnyAction], *, inside: bool = False) -> set[Need]:
+    """Return the powers that *actions* and their undo need; *inside*: agents are in the pods themselves."""
     found: set[Need] = {"look", "lease"}
     for action in actions:
         match action:
             case HoldFault():
-                found.add("agents")
+                found.add("inside" if inside else "agents")
             case KillReplica():
                 kinds: dict[str, Need] = {"evict": "evict", "delete": "delete", "kill": "agents"}
                 found |= {kinds[action.mode], "recover"}
@@ -85,10 +87,12 @@ def hindrances(ahead: Ahead) -> Iterator[Hindrance]:
 
 def _rights(ahead: Ahead) -> Iterator[Hindrance]:
     nodes = any(isinstance(one, CordonNode) for one in ahead.deeds)
-    wanted = Wanted((ahead.namespace,), (), nodes)
-    missing = [one for one in rights(ahead.api, wanted, sorted(needs_of(ahead.deeds))) if not one.granted]
+    needs = needs_of(ahead.deeds, inside=ahead.inside)
+    wanted = Wanted((ahead.namespace,), (), nodes, "inside" in needs)
+    missing = [one for one in rights(ahead.api, wanted, sorted(needs)) if not one.granted]
     if missing:
-        flags = f" --namespace {ahead.namespace}{' --nodes' if nodes else ''}"
+        flags = f" --namespace {ahead.namespace}{' --nodes' if wanted.nodes else ''}"
+        flags += " --ephemeral" if wanted.ephemeral else ""
         yield Hindrance(
             check="permissions",
             text=f"this identity may not {', not '.join(map(_right_words, missing))}",
@@ -180,6 +184,13 @@ def _listed(ahead: Ahead, kind: str, model: type[objects.T]) -> Sequence[objects
         return ()
 
 
-def ahead_of(api: Api, world: World, actions: Sequence[AnyAction], pods: Mapping[str, objects.Pod]) -> Ahead:
+def ahead_of(
+    api: Api,
+    world: World,
+    actions: Sequence[AnyAction],
+    pods: Mapping[str, objects.Pod],
+    *,
+    inside: bool = False,
+) -> Ahead:
     """Join what is to be done with the world it is done in."""
-    return Ahead(api, world, world.namespace.name, tuple(one for one in actions if is_deed(one)), pods)
+    return Ahead(api, world, world.namespace.name, tuple(one for one in actions if is_deed(one)), pods, inside)

@@ -19,13 +19,14 @@ from concurrent.futures import ThreadPoolExecutor
 from drill.core.actions import HoldFault
 from drill.core.errors import ActionFailed, DrillError, Unavailable, UndoIncomplete
 from drill.core.facts import ABILITIES, Ability
+from drill.core.ports import Hindrance
 from drill.core.probes import Measurement, Probe
 from drill.target.kubernetes import paths
 from drill.target.kubernetes.api import Api
 from drill.target.kubernetes.conversation import Conversation, Message, Said
 from drill.target.kubernetes.lines import LineStream, exec_query
 from drill.target.kubernetes.pods import HelperPods
-from drill.target.kubernetes.podspec import CONTAINER, SERVE, HelperSettings, helper_name, helper_pod
+from drill.target.kubernetes.podspec import CONTAINER, SERVE, HelperSettings, Manifest, helper_name, helper_pod
 from drill.target.kubernetes.ports import PodRef
 
 LEASE_S = 6.0
@@ -63,12 +64,26 @@ class Helpers:
         found = self._open.get(node)
         return int(found.hello.get("pid", 0)) if found else 0
 
+    def foresee(self, pods: Sequence[PodRef]) -> Sequence[Hindrance]:
+        """Try the helpers that are not there yet by a dry run. Raises Unavailable."""
+        return self.refused(sorted({pod.node for pod in pods if pod.node}))
+
+    def refused(self, nodes: Sequence[str]) -> Sequence[Hindrance]:
+        """Say why helpers on *nodes* would not be let in; asked by a dry run. Raises Unavailable."""
+        new = [node for node in nodes if node not in self._started]
+        with ThreadPoolExecutor(STREAMS, thread_name_prefix="drill-helper") as pool:
+            found = pool.map(lambda node: self._pods.refused(node, self._manifest(node)), new)
+            return [one for one in found if one is not None]
+
+    def _manifest(self, node: str) -> Manifest:
+        return helper_pod(self._settings, node, run=self._run, holder=self._holder)
+
     def prepare(self, nodes: Sequence[str]) -> None:
         """Start what is missing on *nodes* and open a stream to each. Raises Unavailable."""
         new = [node for node in dict.fromkeys(nodes) if node not in self._started]
         names = {node: helper_name(node, self._run) for node in new}
         self._started |= names  # before they are: whatever comes of it, `close` deletes them
-        pods = {node: helper_pod(self._settings, node, run=self._run, holder=self._holder) for node in new}
+        pods = {node: self._manifest(node) for node in new}
         with ThreadPoolExecutor(STREAMS, thread_name_prefix="drill-helper") as pool:
             opened = [pool.submit(self._conversation, node) for node in dict.fromkeys(nodes) if node not in new]
             if pods:
@@ -92,7 +107,7 @@ class Helpers:
     def _start_again(self, node: str) -> None:
         """Start a helper on *node*, where none is or one ended: under a new name, for the old one may linger."""
         again = f"{self._run}-{secrets.token_hex(2)}" if node in self._started else self._run
-        manifest = helper_pod(self._settings, node, run=self._run, holder=self._holder)
+        manifest = self._manifest(node)
         manifest["metadata"]["name"] = name = helper_name(node, again)
         if old := self._started.get(node):
             with contextlib.suppress(DrillError):

@@ -61,7 +61,7 @@ def _version(api: Api, path: str) -> str | None:
 
 def uninstall(api: Api, wanted: Wanted) -> Iterator[str]:
     """Delete everything install creates, the bindings found in any of *wanted*'s namespaces too."""
-    everything = Wanted(wanted.targets, wanted.monitoring, nodes=True)
+    everything = Wanted(wanted.targets, wanted.monitoring, nodes=True, ephemeral=True)
     for one in reversed(manifests.objects(everything)):
         gone = api.delete(path_of(one))
         yield f"{'deleted' if gone else 'was not there'}: {name_of(one)}"
@@ -105,6 +105,7 @@ def _namespaces(rule: Rule, wanted: Wanted) -> tuple[str, ...]:
         "cluster": ("",),
         "nodes": ("",) if wanted.nodes else (),
         "target": wanted.targets,
+        "inside": wanted.targets if wanted.ephemeral else (),
         "system": (paths.SYSTEM,),
         "monitoring": wanted.monitoring,
     }[rule.where]

@@ -19,6 +19,7 @@ TITLES: Mapping[Where, str] = {
     "cluster": "what drill reads of the whole cluster",
     "nodes": "cordon and drain; only where asked for",
     "target": "what drill does in a namespace that lets drills in",
+    "inside": "agents in the drilled pods themselves; only where asked for",
     "system": "drill's own things in its own namespace",
     "monitoring": "the way to Prometheus and Alertmanager",
 }
@@ -27,11 +28,15 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be installed: the namespaces that drills may act in, where the servers are, nodes or not."""
+    """What is to be installed: the namespaces that drills may act in, where the servers are, nodes or not.
+
+    ``ephemeral``: agents are put into the drilled pods themselves, as ephemeral containers.
+    """
 
     targets: tuple[str, ...] = ()
     monitoring: tuple[str, ...] = ("monitoring",)
     nodes: bool = False
+    ephemeral: bool = False
 
 
 def objects(wanted: Wanted, rules: Sequence[Rule] = RULES) -> list[Object]:
@@ -40,7 +45,10 @@ def objects(wanted: Wanted, rules: Sequence[Rule] = RULES) -> list[Object]:
     for where in ("cluster", *(["nodes"] if wanted.nodes else [])):
         found += [_role(where, rules, "ClusterRole"), _binding(where, "ClusterRoleBinding", "ClusterRole", "")]
     found += [_role("system", rules, "Role", SYSTEM), _binding("system", "RoleBinding", "Role", SYSTEM)]
-    for where, namespaces in (("target", wanted.targets), ("monitoring", wanted.monitoring)):
+    places: list[tuple[Where, tuple[str, ...]]] = [("target", wanted.targets), ("monitoring", wanted.monitoring)]
+    if wanted.ephemeral:
+        places.insert(1, ("inside", wanted.targets))
+    for where, namespaces in places:
         found.append(_role(where, rules, "ClusterRole"))
         found += [_binding(where, "RoleBinding", "ClusterRole", namespace) for namespace in namespaces]
     return found

@@ -184,10 +184,17 @@ class Waiting(Seen):
     message: str = ""
 
 
+class Ended(Seen):
+    """How a container ended."""
+
+    reason: str = ""
+
+
 class ContainerState(Seen):
-    """What a container does now."""
+    """What a container does now, or did last."""
 
     waiting: Waiting | None = None
+    terminated: Ended | None = None
 
 
 class ContainerStatus(Seen):
@@ -198,6 +205,13 @@ class ContainerStatus(Seen):
     restart_count: int = 0
     ready: bool = False
     state: ContainerState = ContainerState()
+    last_state: ContainerState = ContainerState()
+
+    @property
+    def ends(self) -> int:
+        """How often it ended so far: kubelet counts a restart only when it comes, which may be minutes later."""
+        down = self.state.terminated or (self.state.waiting and self.last_state.terminated)
+        return self.restart_count + bool(down)
 
 
 class PodStatus(Seen):
@@ -228,8 +242,8 @@ class Pod(Thing):
 
     @property
     def restarts(self) -> int:
-        """How often its containers were restarted, together."""
-        return sum(one.restart_count for one in self.status.container_statuses)
+        """How often its containers were restarted or wait to be, together."""
+        return sum(one.ends for one in self.status.container_statuses)
 
 
 class Template(Seen):

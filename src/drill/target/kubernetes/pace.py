@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 
 CALLS_PER_S = 50.0
-"""As `safety rules in code` ask for; client-go's own default is 5, kubectl's 50."""
-BURST = 100
+"""As `safety rules in code` ask for; client-go's own default is 5, kubectl's 50 with a burst of 300."""
+BURST = 300
 
 
 class Pace:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from drill.core.errors import Unavailable
-from drill.target.kubernetes import paths
+from drill.core.ports import Hindrance
+from drill.target.kubernetes import admission, paths
 from drill.target.kubernetes.api import Api
 from drill.target.kubernetes.failures import ApiFailed, Forbidden
 from drill.target.kubernetes.objects import Pod
@@ -42,6 +43,14 @@ class HelperPods:
             for outcome in [pool.submit(self._create, *each) for each in manifests.items()]:
                 outcome.result()
         self._until_running(_Waiting(manifests, runs))
+
+    def refused(self, node: str, manifest: Mapping[str, object]) -> Hindrance | None:
+        """Say why the pod for *node* would not be let in; asked by a dry run. Raises ApiFailed."""
+        what = f"a helper pod on {node}"
+        namespace = self._settings.namespace
+        return admission.refused(
+            lambda: self._api.create(self._home, manifest, dry_run=True), what, self._api.context, namespace
+        )
 
     def _create(self, node: str, manifest: Mapping[str, object]) -> None:
         try:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from drill.core.actions import HoldFault
 from drill.core.facts import Ability
+from drill.core.ports import Hindrance
 from drill.core.probes import Measurement, Probe
 from drill.core.values import Value
 
@@ -39,6 +40,9 @@ class NodeAgents(Protocol):
     All methods block, may be called from several threads and have a time limit. They raise Unavailable or
     ActionFailed (``drill.core.errors``), never anything of Kubernetes's client.
     """
+
+    def foresee(self, pods: Sequence[PodRef]) -> Sequence[Hindrance]:
+        """Say what the API server would refuse of agents near *pods*; nothing is created. Raises Unavailable."""
 
     def prepare(self, nodes: Sequence[str]) -> None:
         """Make agents ready on *nodes*: afterwards no method waits for a pod to start. Raises Unavailable."""

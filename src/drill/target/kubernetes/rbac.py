@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-Where = Literal["cluster", "nodes", "target", "system", "monitoring"]
-"""cluster: everywhere; nodes: everywhere, only where asked for; target: the drilled namespaces; system:
-drill-system; monitoring: where Prometheus and Alertmanager are."""
+Where = Literal["cluster", "nodes", "target", "inside", "system", "monitoring"]
+"""cluster: everywhere; nodes: everywhere, only where asked for; target: the drilled namespaces; inside: the same,
+only where agents go into the pods themselves; system: drill-system; monitoring: where Prometheus and Alertmanager
+are."""
 Need = Literal[
-    "look", "lease", "abort", "recover", "evict", "delete", "scale", "rollout", "cordon", "agents", "door"
+    "look", "lease", "abort", "recover", "evict", "delete", "scale", "rollout", "cordon", "agents", "inside", "door"
 ]
 
 
@@ -45,7 +46,10 @@ RULES: tuple[Rule, ...] = (
     Rule("target", "", "services", ("get",), ("look",), "compare the Service with what it was before the drill"),
     Rule("target", "", "services", ("patch",), ("lease",), "write how to undo on it before the deed"),
     Rule("target", "", "pods", ("list",), ("look",), "find the service's pods and see whether they serve"),
-    Rule("target", "", "pods", ("watch",), ("evict", "delete", "recover"), "wait until a replaced pod serves"),
+    Rule(
+        "target", "", "pods", ("watch",), ("evict", "delete", "recover", "inside"),
+        "wait until a replaced pod serves",
+    ),
     Rule("target", "", "pods/eviction", ("create",), ("evict",), "pod-kill and node-drain by eviction"),
     Rule("target", "", "pods", ("delete",), ("delete",), "pod-kill by deletion"),
     Rule("target", "apps", "deployments", ("list",), ("look",), "find what keeps the pods running"),
@@ -60,6 +64,10 @@ RULES: tuple[Rule, ...] = (
     Rule("target", "apps", "daemonsets", ("list",), ("look",), "say why a DaemonSet's service cannot be scaled"),
     Rule("target", "policy", "poddisruptionbudgets", ("list",), ("evict",), "say what a budget forbids"),
     Rule("target", "autoscaling", "horizontalpodautoscalers", ("list",), ("scale",), "see who scales too"),
+    Rule("inside", "", "pods/ephemeralcontainers", ("patch",), ("inside",), "put an agent into the pod itself"),
+    Rule("inside", "", "pods", ("get",), ("inside",), "see whether that agent runs"),
+    Rule("inside", "", "pods/exec", ("get",), ("inside",), "speak to the agent in the pod"),
+    Rule("inside", "", "pods/exec", ("create",), ("inside",), "the same from Kubernetes 1.35 on"),
     Rule(
         "system", "coordination.k8s.io", "leases", ("create", "get", "update", "patch", "delete"), ("lease",),
         "one drill per service at a time",

@@ -72,7 +72,12 @@ class Servers:
     @property
     def endpoints(self) -> Endpoints:
         """The same as the observer takes it."""
-        return Endpoints(prometheus=self.prometheus, alertmanagers=self.alertmanagers, sink=self.sink)
+        return Endpoints(
+            prometheus=self.prometheus,
+            alertmanagers=self.alertmanagers,
+            sink=self.sink,
+            passing=tuple(door.url for door in self.doors),
+        )
 
     def close(self) -> None:
         """Close every door."""

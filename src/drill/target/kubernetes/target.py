@@ -17,6 +17,7 @@ from drill.core.actions import (
     CordonNode,
     HoldFault,
     KillReplica,
+    MemoryFault,
     ReleaseFault,
     ScaleWorkload,
     is_deed,
@@ -28,13 +29,14 @@ from drill.core.probes import Measurement, Probe
 from drill.target.kubernetes import acts, discovery, intents, objects, paths
 from drill.target.kubernetes.api import Api
 from drill.target.kubernetes.failures import NotThere
-from drill.target.kubernetes.foresee import ahead_of, hindrances
+from drill.target.kubernetes.foresee import Ahead, ahead_of, hindrances
 from drill.target.kubernetes.planned import Timing, facts_of
 from drill.target.kubernetes.ports import NodeAgents, PodRef
 from drill.target.kubernetes.reading import measure_by_api
 from drill.target.kubernetes.view import ServiceView
 
 SIGKILL = 9
+BACK_WITHIN_S = 120.0
 
 
 class KubernetesTarget:
@@ -90,7 +92,7 @@ class KubernetesTarget:
     # ---- what is there ----
 
     def facts(self) -> Facts:
-        """What compile needs. Raises Unavailable; UsageError when the namespace is not there."""
+        """What compile needs. Raises Unavailable; UsageError without the namespace, or if agents are kept out."""
         try:
             world = discovery.look(self.api, self.namespace)
         except NotThere as error:
@@ -99,7 +101,7 @@ class KubernetesTarget:
             ) from error
         with self._lock:
             here = self._see(world)
-            return facts_of(world, self.name, self.timing, here, self._abilities(here))
+            return facts_of(world, self.name, self.timing, here, self._abilities(world, here))
 
     def _see(self, world: discovery.World) -> Mapping[str, Mapping[str, objects.Pod]]:
         """Give every pod of every Service a place; return the pods by Service and place."""
@@ -115,18 +117,32 @@ class KubernetesTarget:
             self._places |= dict.fromkeys(here[service.name], service.name)
         return here
 
-    def _abilities(self, here: Mapping[str, Mapping[str, objects.Pod]]) -> Callable[[str], Mapping[str, str]]:
+    def _abilities(
+        self, world: discovery.World, here: Mapping[str, Mapping[str, objects.Pod]]
+    ) -> Callable[[str], Mapping[str, str]]:
         """Ask the agents on the nodes of the services that are to be broken what they cannot do there."""
-        pods = (pod for name, some in here.items() if name in self._concerned for pod in some.values())
-        nodes = sorted({pod.spec.node_name for pod in pods if pod.spec.node_name})
-        if self._make_agents is None or not nodes:
+        refs = [
+            one for name in self._concerned & here.keys() for one in self._views[name].refs(here[name].values())
+        ]
+        away = {node.name: {"*": "it is not Ready"} for node in world.nodes if not node.ready}
+        pods = [pod for pod in refs if pod.node and pod.node not in away]
+        if self._make_agents is None:
             return lambda _: {}
+        found = self._asked(pods) if pods else {}
+        return lambda node: (found | away).get(node, {})
+
+    def _asked(self, pods: Sequence[PodRef]) -> dict[str, Mapping[str, str]]:
+        """What cannot be done on the nodes of *pods*. Raises UsageError when agents are not let in at all."""
+        nodes = sorted({pod.node for pod in pods})
         try:
-            self.agents.prepare(nodes)
+            refused = self.agents.foresee(pods)
+            if not refused:
+                self.agents.prepare(nodes)
         except DrillError as error:
-            reason = str(error)
-            return lambda node: {"*": reason} if node in nodes else {}
-        return lambda node: self._abilities_of(node) if node in nodes else {}
+            return {node: {"*": str(error)} for node in nodes}
+        if refused:
+            raise UsageError(f"this drill cannot work: {refused[0].text}", hint=refused[0].fix)
+        return {node: self._abilities_of(node) for node in nodes}
 
     def _abilities_of(self, node: str) -> Mapping[str, str]:
         try:
@@ -171,7 +187,17 @@ class KubernetesTarget:
         world = discovery.look(self.api, self.namespace)
         with self._lock:
             pods = {name: pod for some in self._see(world).values() for name, pod in some.items()}
-        return tuple(hindrances(ahead_of(self.api, world, actions, pods)))
+        ahead = ahead_of(self.api, world, actions, pods, inside=self.timing.agents == "ephemeral")
+        return (*hindrances(ahead), *self._refused(ahead))
+
+    def _refused(self, ahead: Ahead) -> Sequence[Hindrance]:
+        """What admission keeps out of the agents that are still to be put near the pods."""
+        held = {
+            one.replica for one in ahead.deeds if needs_agents(one) and isinstance(one, HoldFault | KillReplica)
+        }
+        if not held or self._make_agents is None:
+            return ()
+        return self.agents.foresee([self._view_of(name).ref(name) for name in sorted(held)])
 
     def _intend(self, action: AnyAction) -> None:
         """Write the intent of the action's injection, once, before its first deed. Raises ActionFailed."""
@@ -246,6 +272,12 @@ class KubernetesTarget:
         return self.agents.hold(action, pod)
 
     def _release(self, action: ReleaseFault) -> float:
+        done = self._let_go(action)
+        if not self._may_have_killed(action):
+            return done
+        return acts.await_replica(self._view_of(action.replica), self._back(action), None)
+
+    def _let_go(self, action: ReleaseFault) -> float:
         """Release where it was held: that way may still be open when the API server does not answer any more."""
         with self._lock:
             held = self._where.get((action.injection, action.replica))
@@ -259,6 +291,17 @@ class KubernetesTarget:
                 if now.uid != held.uid:  # the pod is gone, and the fault with it
                     return self.agents.release(action.injection, now)
             raise
+
+    def _may_have_killed(self, action: ReleaseFault) -> bool:
+        """True after a fault that the kernel may have answered by killing the container."""
+        deeds = self._deeds.get(action.injection, ())
+        held = [one.fault for one in deeds if isinstance(one, HoldFault) and one.replica == action.replica]
+        return any(isinstance(fault, MemoryFault) and fault.oom for fault in held)
+
+    @staticmethod
+    def _back(action: ReleaseFault) -> AwaitReplica:
+        """What is waited for then: kubelet takes up to 40 s before the third restart in a row."""
+        return AwaitReplica(injection=action.injection, replica=action.replica, within_s=BACK_WITHIN_S)
 
     def _kill(self, action: KillReplica) -> float:
         view = self._view_of(action.replica)
@@ -280,8 +323,14 @@ class KubernetesTarget:
         by_api = measure_by_api(view, probe)
         if by_api is not None:
             return by_api
-        peers = self.view(probe.peer).refs() if probe.peer in self._views else []
+        peers = self.view(probe.peer).refs() if probe.peer in self._views else self._others(view, probe.replica)
         return self.agents.measure(probe, view.ref(probe.replica), peers)
+
+    def _others(self, view: ServiceView, replica: str) -> list[PodRef]:
+        """Pods to measure from where nobody beside the pods can: those of the same service."""
+        if self.timing.agents != "ephemeral":
+            return []
+        return view.refs(pod for name, pod in view.pods().items() if name != replica)
 
     def snapshot(self, replica: str) -> Mapping[str, str]:
         """What drills may change: Service, workload, nodes of this run, and the pod itself where faults are held.

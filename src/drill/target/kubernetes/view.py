@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from drill.core.errors import Unavailable
@@ -56,9 +56,9 @@ class ServiceView:
             raise Unavailable(f"no container of pod {pod.name} serves the port of {self.name}")
         return ref
 
-    def refs(self) -> list[PodRef]:
-        """Return all pods that serve as agents want them."""
-        found = [discovery.pod_ref(pod, self._service) for pod in self.pods().values()]
+    def refs(self, pods: Iterable[objects.Pod] | None = None) -> list[PodRef]:
+        """Return *pods*, by default all that serve now, as agents want them."""
+        found = [discovery.pod_ref(pod, self._service) for pod in (self.pods().values() if pods is None else pods)]
         return [ref for ref in found if ref is not None]
 
     def starts(self, replica: str) -> int:

@@ -137,13 +137,15 @@ class Sandbox:
                 return self._hold(action)
             case ReleaseFault():
                 return self._release(action)
-            case KillReplica():
+            case KillReplica(mode="kill"):
                 return float(
                     self._do({"do": "kill", "injection": action.injection, "replica": action.replica})["at"]
                 )
             case AwaitReplica():
                 message = {"do": "await", "replica": action.replica, "within_s": action.within_s}
                 return float(self._do(message, action.within_s + ASK_S)["at"])
+            case KillReplica():
+                raise ActionFailed(f"the sandbox has no API to {action.mode} {action.replica} by")
             case _:
                 raise ActionFailed(f"the sandbox does not do '{action.do}'")  # compile has said so
 

@@ -2,7 +2,7 @@
 
 import { LineChart, SparkLine } from "./charts.js";
 import { distinct, el, keyed, setAttribute, setText, show } from "./dom.js";
-import { clockTime, number, percent, sloWord, times } from "./words.js";
+import { clockTime, number, objective, percent, sloWord, times } from "./words.js";
 
 const SPAN_S = { "5 min": 300, "15 min": 900, all: Infinity };
 const RATIOS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1];
@@ -79,7 +79,7 @@ export class Dashboard {
     this.bad.update({
       from, to, moments,
       lines: [{ name: "share of all requests", kind: "sli-0", points: cut(slo.error_ratio) }],
-      limits: [{ at: allowed, name: `objective ${percent(slo.objective)}: ${percent(allowed)} may be bad` }],
+      limits: [{ at: allowed, name: `objective ${objective(slo.objective)}: ${percent(allowed)} may be bad` }],
     });
     const lines = Object.entries(slo.burn_rates)
       .sort(([one], [other]) => windowSeconds(one) - windowSeconds(other))

@@ -121,24 +121,27 @@ export function toast(head, text, tone = "") {
 }
 
 /**
- * Ask before something that cannot be taken back. `words`: the name of a text to give with it, and its first value.
- * Resolves to the text (empty where none was asked for), or null.
+ * Ask before something that cannot be taken back, in a dialog that lives as long as the question. `words`: the name
+ * of a text to give with it, and its first value. Resolves to the text (empty where none was asked for), or null.
  */
 export function ask({ title, text, yes, danger = false, words = null }) {
-  const dialog = byId("ask");
-  const field = byId("ask-words");
-  setText(byId("ask-title"), title);
-  setText(byId("ask-text"), text);
-  setText(byId("ask-yes"), yes);
-  setAttribute(byId("ask-yes"), "class", danger ? "danger" : "main-act");
-  show(byId("ask-label"), words !== null);
+  const field = el("textarea", { id: "ask-words", rows: 2, maxlength: 2000 });
   field.value = words?.value ?? "";
-  setText(byId("ask-name"), words?.name ?? "");
-  dialog.returnValue = "no";
+  const go = el("button", { type: "submit", value: "yes", id: "ask-yes", class: danger ? "danger" : "main-act" }, yes);
+  const dialog = el("dialog", { id: "ask", "aria-labelledby": "ask-title" },
+    el("form", { method: "dialog" },
+      el("h2", { id: "ask-title" }, title),
+      el("p", {}, text),
+      words && el("label", {}, `${words.name} `, field),
+      el("div", { class: "row end" }, el("button", { type: "submit", value: "no", formnovalidate: true }, "Go back"), go)));
+  document.body.append(dialog);
   dialog.showModal();
-  (words ? field : byId("ask-yes")).focus();
+  (words ? field : go).focus();
   return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes" ? field.value : null), { once: true });
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(dialog.returnValue === "yes" ? field.value : null);
+    });
   });
 }
 

@@ -43,6 +43,8 @@ function mainPage(pages) {
 }
 
 const pageWords = (one) => `${one.at} ${one.channel} ${one.status} ${one.title}`;
+/** What it is about: that it is resolved stands beside it already. */
+const titleOf = (page) => page.title.replace(/^RESOLVED: /, "");
 const same = (one, other) => one.labels.alertname === other.labels.alertname && one.service === other.service;
 
 function showPage(view) {
@@ -54,7 +56,7 @@ function showPage(view) {
   setText(byId("acknowledge"), state === "acknowledged" ? "Acknowledged" : "Acknowledge");
   if (page) {
     setText(byId("page-meta"), [CHANNELS[page.channel] ?? page.channel, page.service, page.severity, `${clockTime(page.at)} UTC`].filter(Boolean).join(" · "));
-    setText(byId("page-title"), page.title);
+    setText(byId("page-title"), titleOf(page));
     setText(byId("page-body"), page.body + labels(page));
   }
   const others = view.pages.filter((one) => one !== page).reverse();
@@ -62,7 +64,7 @@ function showPage(view) {
   setAttribute(byId("page-others"), "data-count", others.length);
   keyed(byId("page-others"), others, pageWords, (one) =>
     el("p", { class: "small" }, el("span", { class: "soft" }, `${clockTime(one.at)} ${CHANNELS[one.channel] ?? one.channel} `),
-      el("span", { class: one.status === "firing" ? "doubt" : "good" }, one.status), ` ${one.title}`));
+      el("span", { class: one.status === "firing" ? "doubt" : "good" }, one.status), ` ${titleOf(one)}`));
 }
 
 function labels(page) {
@@ -96,7 +98,7 @@ function announce(view) {
   const before = seen ?? { pages: [], messages: [], hints: [] };
   if (seen) {
     for (const page of fresh(view.pages, before.pages, pageWords)) {
-      if (page.channel === "pagerduty" && !inSight(byId("page"))) toast(page.status === "firing" ? "Page" : "Resolved", page.title, page.status === "firing" ? "bad" : "good");
+      if (page.channel === "pagerduty" && !inSight(byId("page"))) toast(page.status === "firing" ? "Page" : "Resolved", titleOf(page), page.status === "firing" ? "bad" : "good");
     }
     for (const one of view.messages.slice(before.messages.length)) toast(sayer(one), one.text);
     for (const one of view.hints.slice(before.hints.length)) toast(`Hint ${one.number}`, one.text);

@@ -42,6 +42,9 @@ export function number(value) {
 
 export const percent = (ratio) => (Number.isFinite(ratio) ? `${number(ratio * 100)} %` : "–");
 
+/** An objective in full: 99.99 % is not rounded to 100. */
+export const objective = (share) => (Number.isFinite(share) ? `${Number((share * 100).toFixed(6))} %` : "–");
+
 export const times = (rate) => (Number.isFinite(rate) ? `${number(rate)}×` : "–");
 
 /** What an SLO's name means to whoever suffers. */
