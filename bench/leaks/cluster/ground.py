@@ -108,7 +108,7 @@ def ground(kernels: Sequence[str]) -> Iterator[Ground]:
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": made.namespace, "labels": labels}}
     made.admin.create(paths.NAMESPACES, body)
     try:
-        list(install.install(made.admin, manifests.Wanted((made.namespace,), nodes=True)))
+        list(install.install(made.admin, manifests.Wanted((made.namespace,), (), nodes=True)))
         for place in (*places, Place(USERS, HOST)):
             made.admin.create(paths.all_of("Deployment", made.namespace), deployment(place))
         for place in places:

@@ -55,7 +55,7 @@ node() {
   echo "@@ node processes"
   ps -eo args= | awk '/[d]rill\.agent|[s]tress-ng|[/ ][e]nvoy / { print substr($0, 1, 200) }' | sort
   echo "@@ node places"
-  find /sys/fs/cgroup -type d -iname '*drill-*' ! -path '*drill-control-plane*' 2>/dev/null
+  find /sys/fs/cgroup -type d -iname '*drill-*' ! -path '*-control-plane*' 2>/dev/null
   grep -E 'drill-(agent|disk|fault)' /proc/mounts; nft list tables 2>/dev/null | grep -i drill
 }
 if [ -e /sys/fs/cgroup/cgroup.controllers ]; then CG=/sys/fs/cgroup

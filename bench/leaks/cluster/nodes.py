@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from functools import cache
@@ -23,8 +24,8 @@ SHELL_S = 60.0
 
 @cache
 def cluster() -> Cluster:
-    """The suite's own cluster, and no other. Raises Failed, Missing."""
-    return find(Options(name="drill", export=False), Steps(quiet=True))
+    """The test cluster called $DRILL_TESTCLUSTER (``drill``), and no other. Raises Failed, Missing."""
+    return find(Options(name=os.environ.get("DRILL_TESTCLUSTER", "drill"), export=False), Steps(quiet=True))
 
 
 @cache
