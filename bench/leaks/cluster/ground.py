@@ -50,9 +50,7 @@ class Place:
 
 
 PLACES = (
-    Place("held-a", HOST),
-    Place("held-b", HOST),
-    Place("held-c", HOST),
+    *(Place(f"held-{letter}", HOST) for letter in "abcdef"),
     Place("emulated", NETEM),
     Place("deed-a", HOST, 2),
     Place("deed-b", HOST, 2),
