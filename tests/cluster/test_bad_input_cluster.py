@@ -184,9 +184,9 @@ def test_a_node_that_is_not_ready(demo: Shop, far_pods: str, tmp_path: Path) -> 
     try:
         _until(120, lambda: not demo.admin.get(node, objects.Node).ready)
         before = demo.state(NAMESPACE, far_pods)
-        for words, why in ((LATENCY, "is not Ready"), (KILL, "is not Ready")):
+        for words in (LATENCY, ("run", "pod-kill", "--set", "mode=kill")):
             said = demo.drill(*words, "--service", "checkout", cwd=tmp_path, namespace=far_pods)
-            refused(demo, before, said, 2, why, where=(NAMESPACE, far_pods))
+            refused(demo, before, said, 2, "it is not Ready (node", where=(NAMESPACE, far_pods))
     finally:
         uml.execute(demo.cluster, "kill -CONT $(pidof kubelet)")
         _until(120, lambda: demo.admin.get(node, objects.Node).ready)
