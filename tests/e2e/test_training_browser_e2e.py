@@ -145,6 +145,7 @@ def _paged(scene: Scene, terminal: Terminal, trainee: Any, facilitator: Any) -> 
     until(facilitator, "#scenario-answer", "network-latency")
     until(facilitator, "#faults", "in effect")
     until(trainee, ".alerts", "firing")
+    trainee.click(".cell[aria-label^='cart, slow']")
     until(trainee, ".levels h2", "cart: slow")
     changes(trainee, CURVES)
     nothing_told(trainee)
