@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import json
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -143,6 +144,7 @@ def main() -> int:
     parser.add_argument("--only", type=int, default=99, help="at most so many lessons")
     parser.add_argument("--state", type=Path, help="where progress lies, to go on later; else nowhere")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the terminal, and the sandbox in it, must end with us
     name, found = given.curriculum, list(lessons(given.curriculum))
     with tempfile.TemporaryDirectory(prefix="drill-curriculum-") as folder:
         where = given.state or Path(folder)

@@ -63,7 +63,7 @@ class Scene:
 
     def page(self, terminal: Terminal, words: str) -> Any:
         """Open the address *terminal* shows below *words*, as somebody who copies it."""
-        shown = terminal.wait_for(words, within_s=60).partition(words)[2]
+        shown = terminal.wait_for(words, within_s=90).partition(words)[2]
         found = ADDRESS.search(shown)
         assert found is not None, shown
         page = self._watched.open(found[0])
