@@ -13,11 +13,11 @@ REAL := e2e or uml or browser
 TESTCLUSTER := PYTHONPATH=tools $(BIN)/python -m testcluster
 
 .NOTPARALLEL:
-.PHONY: help setup setup-test programs demo test check lint types imports unit e2e audit fuzz leaks bench format generate clean
+.PHONY: help setup setup-test programs demo test check lint types imports unit e2e audit fuzz leaks leaks-cluster bench format generate clean
 .PHONY: cluster cluster-down cluster-test smoke
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) programs ## Get everything drill and its tests need (Debian packages, .venv, drill itself).
 
@@ -75,6 +75,9 @@ fuzz: $(INSTALLED) ## Read mutated files of every kind, at random and guided by 
 
 leaks: setup ## Kill drill's processes at random (N=500) and look for anything that is left.
 	@$(BIN)/python -m bench.leaks --n $(or $(N),500) $(if $(INTO),--into $(INTO)) $(if $(MINUTES),--minutes $(MINUTES))
+
+leaks-cluster: setup ## The same on the test cluster (N=50), kubelet and API server among the victims; it must be up.
+	@$(BIN)/python -m bench.leaks.cluster --n $(or $(N),50) $(if $(INTO),--into $(INTO)) $(if $(MINUTES),--minutes $(MINUTES))
 
 # The sandbox's tests run one after another: each wants the machine's time for itself. Those of the alert path
 # mostly wait for servers of their own, so they run beside them.

@@ -1,7 +1,7 @@
 """Mutated files of every kind drill reads: no traceback, no hang over 1 s, no memory above 300 MB.
 
-``python -m bench.fuzz [--n 100000] [--seed S] [--kind K] [--save FOLDER]``; the last line has count, worst time
-and peak memory; the exit status is 1 when anything was found. Work is split over the machine's processors.
+``python -m bench.fuzz [--n 100000] [--seed S] [--kind K] [--lanes L] [--save FOLDER]``; the last line has count,
+worst time and peak memory; the exit status is 1 when anything was found. Work is split over L processes.
 """
 
 from __future__ import annotations
@@ -98,8 +98,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kind", action="append", choices=sorted(READERS), default=[])
     parser.add_argument("--save", type=Path, help="write the files that show something here")
+    parser.add_argument("--lanes", type=int, default=os.cpu_count() or 1, help="processes at the same time")
     options = parser.parse_args()
-    kinds, lanes = options.kind or sorted(READERS), os.cpu_count() or 1
+    kinds, lanes = options.kind or sorted(READERS), options.lanes
     began = time.monotonic()
     with multiprocessing.get_context("spawn").Pool(lanes) as pool:
         jobs = [(f"{options.seed}/{lane}", -(-options.n // lanes), kinds) for lane in range(lanes)]

@@ -8,7 +8,6 @@ goes on where it stopped: ``--minutes M`` does so many minutes of it at a time.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import sys
@@ -16,11 +15,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 from bench.leaks import faultset, gone, trial
-from bench.leaks.trial import Held, Result
+from bench.leaks.results import Result, note, read_results, tell
+from bench.leaks.trial import Held
 from bench.leaks.victims import OF_FAULTS, OF_SANDBOXES, OF_STOPPED_SANDBOXES, Victim
 from bench.leaks.world import World
 
@@ -50,7 +49,8 @@ class Bench:
         until: float = float("inf"),
     ) -> None:
         self.n, self.seed, self.lanes, self.into, self.until = n, seed, lanes, into, until
-        self.faults = [name for name in faultset.names() if not only or name in only]
+        known = [name for name in faultset.names() if not faultset.asks_only_an_api(name)]
+        self.faults = [name for name in known if not only or name in only]
         self.results = read_results(into)
         self.rng = random.Random(f"{seed}/{len(self.results)}" if self.results else seed)
         self._made = max((result.number for result in self.results), default=0)
@@ -125,17 +125,7 @@ class Bench:
 
     def _note(self, result: Result) -> None:
         self.results.append(result)
-        print(line(result), flush=True)
-        if self.into is not None:
-            with self.into.open("a") as file:
-                file.write(json.dumps(asdict(result)) + "\n")
-
-
-def read_results(into: Path | None) -> list[Result]:
-    """Return the kills that an earlier run wrote into the file, in their order; none where there is no file."""
-    if into is None or not into.exists():
-        return []
-    return [Result(**json.loads(text)) for text in into.read_text().splitlines()]
+        note(result, self.into)
 
 
 @contextmanager
@@ -145,26 +135,6 @@ def _sandbox() -> Iterator[Sandbox]:
         yield sandbox
     finally:
         sandbox.close()
-
-
-def line(result: Result) -> str:
-    """One kill in one line."""
-    how = "LEAK: " + "; ".join(result.left) if result.left else "by recover" if result.recovered else ""
-    return f"{result.number:4d}  {result.fault:<40} {result.victim:<44} {result.seconds:6.2f} s  {how}".rstrip()
-
-
-def table(title: str, results: Sequence[Result], key: Callable[[Result], Sequence[str]]) -> Iterator[str]:
-    """Yield the rows of one table: kills, leaks, how many needed `recover`, seconds to clear."""
-    yield f"{title:<44} kills  leaks  by recover    p50    p95    max"
-    rows: dict[str, list[Result]] = {}
-    for result in results:
-        for name in key(result):
-            rows.setdefault(name, []).append(result)
-    for name, group in sorted(rows.items()):
-        times = sorted(result.seconds for result in group)
-        p50, p95 = (times[min(len(times) - 1, int(share * len(times)))] for share in (0.5, 0.95))
-        leaks, helped = sum(bool(each.left) for each in group), sum(each.recovered for each in group)
-        yield f"{name:<44} {len(group):5d}  {leaks:5d}  {helped:10d} {p50:6.2f} {p95:6.2f} {times[-1]:6.2f}"
 
 
 def main() -> int:
@@ -183,22 +153,8 @@ def main() -> int:
     until = time.monotonic() + 60 * options.minutes
     bench = Bench(options.n, options.seed, options.lanes, options.fault, options.into, until)
     bench.run()
-    tell(bench)
+    tell(bench.results)
     return 1 if any(result.left for result in bench.results) else 0
-
-
-def tell(bench: Bench) -> None:
-    """Print the tables and the last line."""
-    print("\n" + "\n".join(table("by fault", bench.results, lambda each: each.fault.split("+"))))
-    print("\n" + "\n".join(table("by victim", bench.results, lambda each: [each.victim])))
-    looked = [result for result in bench.results if result.seen is not None]
-    blind = {result.fault for result in looked} - {result.fault for result in looked if result.seen}
-    print(f"\n{sum(bool(result.seen) for result in looked)} of {len(looked)} faults in force were seen")
-    if blind:
-        print(f"never seen in force, so nothing is shown about: {', '.join(sorted(blind))}")
-    leaks = sum(bool(result.left) for result in bench.results)
-    worst = max((result.seconds for result in bench.results), default=0.0)
-    print(f"\n{len(bench.results)} kills, {leaks} leaks, worst {worst:.1f} s to clear")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.leaks.trial import TTL_S, Held, Result, recover
+from bench.leaks.results import Result
+from bench.leaks.trial import TTL_S, Held, recover
 from bench.leaks.victims import KILL, Victim, send
 from bench.leaks.world import World, everybody
 

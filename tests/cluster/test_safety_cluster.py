@@ -6,14 +6,18 @@ import json
 import secrets
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from cluster import live
 from cluster.ground import IMAGE, RUNNER, Ground
 from drill.core.actions import ChangeTemplate, CordonNode, KillReplica, ScaleWorkload
 from drill.core.errors import Refused, Unavailable
 from drill.faults.bad_rollout import NO_IMAGE
 from drill.target.kubernetes import leases, marks, objects, paths, stop
+from drill.target.kubernetes.access import Access
+from drill.target.kubernetes.api import Api
 from drill.target.kubernetes.ports import NodeAgents
 from drill.target.kubernetes.recover import Cleared, Recovery, opted_in
 
@@ -96,6 +100,14 @@ def test_a_node_that_a_dead_run_cordoned_is_given_back_also_without_an_intent(he
     assert not node.spec.unschedulable
 
 
+def test_a_namespace_that_goes_while_recover_looks_is_nothing_left_behind(ground: Ground):
+    """One that was named is: whoever gave the wrong name must hear it."""
+    gone = f"drill-gone-{secrets.token_hex(3)}"
+    assert Recovery(ground.api, no_agents).run([gone], everything=True).remaining == []
+    (text,) = Recovery(ground.admin, no_agents).run([gone]).remaining
+    assert f"namespace {gone} is not there" in text
+
+
 def test_only_namespaces_that_let_drills_in_are_looked_at(healthy: Ground):
     found = opted_in(healthy.api)
     assert healthy.namespace in found
@@ -162,3 +174,36 @@ def test_while_an_abort_is_in_force_nothing_starts_and_a_run_under_way_hears_it(
 
 def test_the_tests_run_with_the_runners_rights_and_no_others(ground: Ground):
     assert ground.api.access.as_user == RUNNER
+
+
+@pytest.mark.timeout(420)
+def test_abort_ends_a_live_run_of_another_machine_and_lets_none_begin(
+    admin: Access, admin_api: Api, tmp_path: Path
+):
+    """Two machines, told apart by their state folders, know of each other by the cluster alone."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    cart = paths.one("Service", live.NAMESPACE, "cart")
+    before = admin_api.get(cart, objects.Service).metadata.annotations
+    words = ("--context", admin.context)
+    try:
+        with live.running(here, admin.kubeconfig, admin.context, "latency-spike", "--set", "service=cart") as run:
+            run.until("injection-effective")
+            assert admin_api.get(cart, objects.Service).metadata.annotations != before, "the intent stands there"
+            aborted = live.drill(there, admin.kubeconfig, "abort", *words)
+            code, said = run.end()
+        assert (aborted.returncode, code) == (0, 4), aborted.stdout + aborted.stderr + said
+        assert "aborted: " in aborted.stdout
+        assert "aborted and undone" in said
+        assert f"drill abort on {admin.context}" in said, "it says who ended it"
+        assert [event["clean"] for event in run.events() if event["kind"] == "clean"] == [True]
+        assert admin_api.get(cart, objects.Service).metadata.annotations == before
+        refused = live.drill(
+            here, admin.kubeconfig, "run", "latency-spike", *words, "--namespace", live.NAMESPACE, "--yes",
+            "--out", str(here / "runs"),
+        )  # fmt: skip
+        assert refused.returncode == 4
+        assert f"drill abort --context {admin.context} --clear" in refused.stdout + refused.stderr
+    finally:
+        cleared = live.drill(there, admin.kubeconfig, "abort", *words, "--clear")
+    assert cleared.returncode == 0
+    stop.check(admin_api)

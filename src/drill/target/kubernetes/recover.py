@@ -23,7 +23,7 @@ from drill.core.actions import (
 from drill.core.errors import DrillError
 from drill.target.kubernetes import acts, discovery, intents, leases, marks, objects, paths
 from drill.target.kubernetes.api import Api
-from drill.target.kubernetes.failures import Forbidden
+from drill.target.kubernetes.failures import Forbidden, NotThere
 from drill.target.kubernetes.pods import HELPERS
 from drill.target.kubernetes.ports import NodeAgents, PodRef
 from drill.target.kubernetes.view import ServiceView
@@ -52,6 +52,7 @@ class Recovery:
         self._api, self._agents = api, agents
         self.cleared = Cleared()
         self._holders: dict[str, str] = {}
+        self._released: dict[tuple[str, str, str], str] = {}
 
     def run(self, namespaces: Sequence[str], *, everything: bool = False) -> Cleared:
         """Undo what dead runs left in *namespaces*, and on the nodes. Raises nothing for what one of them does.
@@ -66,7 +67,8 @@ class Recovery:
         except DrillError as error:
             self.cleared.remaining.append(f"it cannot be seen whether runs are under way: {error}")
             return self.cleared
-        left = [one for namespace in namespaces for one in self._found_in(namespace)]
+        left = [one for namespace in namespaces for one in self._found_in(namespace, may_go=everything)]
+        self._prepare(left)
         for found, world in left:
             for undo in reversed(found.intent.undo if found.intent else ()):
                 with suppress(DrillError):  # the second time says what is wrong
@@ -76,15 +78,30 @@ class Recovery:
         self._uncordon()
         return self.cleared
 
-    def _found_in(self, namespace: str) -> list[tuple[intents.Found, discovery.World]]:
-        """Return what dead runs left in one namespace."""
+    def _found_in(self, namespace: str, *, may_go: bool) -> list[tuple[intents.Found, discovery.World]]:
+        """Return what dead runs left in one namespace; with *may_go* nothing when it is gone in the meantime."""
         try:
             world = discovery.look(self._api, namespace)
+        except NotThere as error:
+            if not may_go:
+                self.cleared.remaining.append(f"namespace {namespace} is not there: {error}")
+            return []
         except DrillError as error:
             self.cleared.remaining.append(f"namespace {namespace} cannot be looked at: {error}")
             return []
         every = [(found, world) for service in world.services for found in intents.found_on(service)]
         return [(found, world) for found, world in every if self._is_dead(found)]
+
+    def _prepare(self, left: Sequence[tuple[intents.Found, discovery.World]]) -> None:
+        """Start what is needed near the pods on all nodes at once: one after another a slow node holds up all."""
+        nodes = set[str]()
+        for found, world in left:
+            held = [undo for undo in found.intent.undo if isinstance(undo, ReleaseFault)] if found.intent else []
+            refs = [found.intent.pods.get(undo.replica) for undo in held] if found.intent else []
+            nodes |= {ref.node for ref in refs if ref is not None and _is_there(ref, world)}
+        if nodes:
+            with suppress(DrillError):  # each undo says what is wrong at its own node
+                self._agents().prepare(sorted(nodes))
 
     def _is_dead(self, found: intents.Found) -> bool:
         holder = self._holders.get(leases.lease_name(found.namespace, found.service), "")
@@ -151,7 +168,10 @@ class Recovery:
         view = view_of(self._api, world, found.service)
         match undo:
             case ReleaseFault():
-                return self._release(undo, found.intent.pods.get(undo.replica), world)
+                key = found.key, undo.injection, undo.replica
+                if key not in self._released:
+                    self._released[key] = self._release(undo, found.intent.pods.get(undo.replica), world)
+                return self._released[key]
             case AwaitReplica():
                 if not wait:
                     return ""
@@ -168,8 +188,7 @@ class Recovery:
         return ""
 
     def _release(self, undo: ReleaseFault, ref: PodRef | None, world: discovery.World) -> str:
-        there = ref is not None and any(pod.metadata.uid == ref.uid for pod in world.pods)
-        if ref is None or not there:
+        if ref is None or not _is_there(ref, world):
             return f"{undo.replica}: its pod is gone, and the fault with it"
         agents = self._agents()
         agents.prepare([ref.node])
@@ -193,6 +212,10 @@ class Recovery:
             return  # without rights on nodes no drill of ours cordons one
         except DrillError as error:
             self.cleared.remaining.append(f"nodes cannot be looked at: {error}")
+
+
+def _is_there(ref: PodRef, world: discovery.World) -> bool:
+    return any(pod.metadata.uid == ref.uid for pod in world.pods)
 
 
 def by_hand_of(undo: AnyAction, intended: intents.Intent, kubectl: str) -> str:

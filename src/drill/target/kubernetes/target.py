@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 
 from drill.core.actions import (
     AnyAction,
@@ -64,6 +65,8 @@ class KubernetesTarget:
         self._written: dict[str, tuple[str, str]] = {}
         self._killed: dict[tuple[str, str], int] = {}
         self._held: set[str] = set()
+        self._where: dict[tuple[str, str], PodRef] = {}
+        """Pod of each held fault, by injection and replica."""
         self._first: dict[str, tuple[str, Mapping[str, str]]] = {}
         """Node and inside of each replica at its first snapshot."""
 
@@ -245,7 +248,7 @@ class KubernetesTarget:
     def _do(self, action: AnyAction) -> float:
         match action:
             case HoldFault():
-                return self.agents.hold(action, self._view_of(action.replica).ref(action.replica, 0))
+                return self._hold(action)
             case ReleaseFault():
                 return self._release(action)
             case KillReplica():
@@ -262,10 +265,32 @@ class KubernetesTarget:
             case _:
                 raise ActionFailed(f"a Kubernetes target cannot do this: {action.do}")
 
+    def _hold(self, action: HoldFault) -> float:
+        pod = self._view_of(action.replica).ref(action.replica, 0)
+        with self._lock:
+            self._where[action.injection, action.replica] = pod
+        return self.agents.hold(action, pod)
+
     def _release(self, action: ReleaseFault) -> float:
-        view = self._view_of(action.replica)
-        done = self.agents.release(action.injection, view.ref(action.replica, 0))
-        return acts.await_replica(view, self._back(action), None) if self._may_have_killed(action) else done
+        done = self._let_go(action)
+        if not self._may_have_killed(action):
+            return done
+        return acts.await_replica(self._view_of(action.replica), self._back(action), None)
+
+    def _let_go(self, action: ReleaseFault) -> float:
+        """Release where it was held: that way may still be open when the API server does not answer any more."""
+        with self._lock:
+            held = self._where.get((action.injection, action.replica))
+        if held is None:
+            return self.agents.release(action.injection, self._view_of(action.replica).ref(action.replica, 0))
+        try:
+            return self.agents.release(action.injection, held)
+        except DrillError:
+            with suppress(DrillError):
+                now = self._view_of(action.replica).ref(action.replica, 0)
+                if now.uid != held.uid:  # the pod is gone, and the fault with it
+                    return self.agents.release(action.injection, now)
+            raise
 
     def _may_have_killed(self, action: ReleaseFault) -> bool:
         """True after a fault that the kernel may have answered by killing the container."""
