@@ -63,7 +63,7 @@ class Scene:
 
     def page(self, terminal: Terminal, words: str) -> Any:
         """Open the address *terminal* shows below *words*, as somebody who copies it."""
-        shown = terminal.wait_for(words, within_s=60).partition(words)[2]
+        shown = terminal.wait_for(words, within_s=90).partition(words)[2]
         found = ADDRESS.search(shown)
         assert found is not None, shown
         page = self._watched.open(found[0])
@@ -145,6 +145,7 @@ def _paged(scene: Scene, terminal: Terminal, trainee: Any, facilitator: Any) -> 
     until(facilitator, "#scenario-answer", "network-latency")
     until(facilitator, "#faults", "in effect")
     until(trainee, ".alerts", "firing")
+    trainee.click(".cell[aria-label^='cart, slow']")
     until(trainee, ".levels h2", "cart: slow")
     changes(trainee, CURVES)
     nothing_told(trainee)

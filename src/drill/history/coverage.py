@@ -3,8 +3,8 @@
 A proof is a run in which an alert of the rule fired, was judged on time and was delivered as expected. What fired
 besides, as predicted, counts as *fired*: seen, but its way to a receiver was not demanded.
 
-A training gives proofs (what was on time and delivered was measured like any other) and says nothing against a
-rule: people change the target in it as they see fit, and with it what alerts do.
+A training, or the proof of a runbook, gives proofs (what was on time and delivered was measured like any other) and
+says nothing against a rule: the target is mended in it while the fault is in place, and with it what alerts do.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def _said(rule: Rule, run: PastRun) -> Iterator[Cell]:
         state = _OF_VERDICT.get(alert.verdict, "failed")
         if state == "proven" and report.verdict not in ("pass", "fail"):
             state = "unknown"  # an alert on time in a run that itself shows nothing is no proof
-        if report.occasion == "training" and (state != "proven" or alert not in demanded):
+        if report.occasion != "drill" and (state != "proven" or alert not in demanded):
             continue
         if alert not in demanded:
             if alert.firing_at is None:

@@ -13,8 +13,9 @@ from drill.core.probes import Effect
 from drill.core.values import Value
 
 Interval = tuple[float, float]
-Occasion = Literal["drill", "training"]
-"""What a run is held for. In a training somebody changes the target while it goes on, as they see fit."""
+Occasion = Literal["drill", "training", "proof"]
+"""What a run is held for. In a training somebody changes the target while it goes on, as they see fit; in the proof
+of a runbook its cells do."""
 
 
 class Step(Value):

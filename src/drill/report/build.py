@@ -41,6 +41,10 @@ NOTES: Mapping[Occasion, tuple[str, ...]] = {
         "A training: people changed the target while it went on. What fired on time and was delivered is proven;"
         " what did not says nothing against a rule. What people did is in debrief.md.",
     ),
+    "proof": (
+        "A proof of a runbook: its cells were played while the fault was in place, and may have moved alerts."
+        " What fired on time and was delivered is proven; what did not says nothing against a rule.",
+    ),
 }
 """What a reader must know of a run's occasion."""
 

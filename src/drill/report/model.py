@@ -262,7 +262,7 @@ class Report(BaseModel):
     service: str
     target: str
     occasion: Occasion = "drill"
-    """``training``: somebody mended the target as they saw fit, so only what the alerts did right is evidence."""
+    """Unless ``drill``, the target was mended meanwhile: only what alerts did right is evidence."""
     run_id: str
     drill_version: str
     forced: bool

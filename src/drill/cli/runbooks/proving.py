@@ -101,6 +101,7 @@ def rehearse(scenario: str, settings: RunSettings, runbook: str = "") -> Rehears
         changed, params = held(loaded.scenario, loaded.fault_params, hold_s, fast_forward, spare=spare)
         return replace(loaded, scenario=changed, fault_params=params)
 
+    settings = replace(settings, occasion="proof")
     compiled = wiring.compile_plan(scenario, settings, hold)
     (hold_s, fast_forward), loaded = asked[0], compiled.loaded.scenario
     assert loaded is not None
