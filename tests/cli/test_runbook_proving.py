@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -56,7 +57,7 @@ class Toy:
             SimpleNamespace(
                 journal=SimpleNamespace(subscribe=self.listeners.append),
                 observer=SimpleNamespace(holds=lambda _: self.well),
-                sandbox=SimpleNamespace(id="toy"),
+                target=SimpleNamespace(name="toy"),
                 clock=time.time,
                 end=self.ended,
                 run_dir=self.tmp,
@@ -95,7 +96,7 @@ def respond(toy: Toy, monkeypatch: pytest.MonkeyPatch, *events: e.AnyEvent, idle
         values = {"SERVICE": "checkout", "NAMESPACE": "default"}
         return Walker(rehearsal.runbook, toy, values, sleep=lambda _: time.sleep(0.002), stop=responder._stopped)
 
-    monkeypatch.setattr(responder, "_walker", walker)
+    monkeypatch.setattr(responder, "_walking", lambda running: nullcontext(walker(running)))
     monkeypatch.setattr("drill.runbook.walk.patience_s", lambda *_: 0.2)
     with responder.beside(toy.running()):
         for event in (e.TimelineStarted(), *events):

@@ -12,7 +12,7 @@ from drill.cli import live_runs, safety
 from drill.cli.kept import kept_sandbox, sandbox_down
 from drill.cli.leases import leases
 from drill.cli.live_runs import abort, check_not_aborted, hear_aborts
-from drill.cli.safety import check_activities, check_allowed, check_undo, remember_undos
+from drill.cli.safety import check_activities, check_allowed, check_commands, check_undo, remember_undos
 from drill.cli.state import state_dir
 from drill.core.actions import RunActivity, UndoActivity, undo_of
 from drill.core.activities import Activity, Call, ProcessProvider
@@ -180,3 +180,39 @@ def test_a_foreign_journal_runs_nothing(tmp_path: Path) -> None:
     check_undo(undo)
     with pytest.raises(Refused):
         check_undo(undo.with_(injection="another"))
+
+
+RESTART = 'kubectl -n "shop" rollout restart deploy/"checkout"\n'
+
+
+def test_a_runbooks_command_is_played_at_a_cluster_only_as_a_rule_says(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="no rule allows `kubectl -n shop rollout restart deploy/checkout` at prod"):
+        check_commands("prod", [RESTART])
+    (tmp_path / "safety.yaml").write_text('runbooks: ["prod: kubectl -n shop rollout restart deploy/*"]\n')
+    check_commands("prod", [RESTART])
+    for target, command in (
+        ("other", RESTART),
+        ("prod", RESTART.replace("shop", "bank")),
+        ("prod", "kubectl -n shop delete deploy/checkout"),
+    ):
+        with pytest.raises(Refused, match="no rule allows"):
+            check_commands(target, [RESTART, command])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "kubectl -n shop rollout restart deploy/x; rm -rf /",
+        "kubectl -n shop rollout restart deploy/x && true",
+        "kubectl -n shop rollout restart deploy/$(id)",
+        'kubectl -n shop rollout restart "deploy/`id`"',
+        "kubectl -n shop rollout restart deploy/x\nrm -rf /",
+        "kubectl -n shop rollout restart deploy/x > /etc/passwd",
+        "kubectl -n shop rollout restart deploy/$SERVICE",
+        'kubectl -n shop rollout restart "deploy/x',
+    ],
+)
+def test_a_star_in_a_rule_hides_no_second_command(command: str, tmp_path: Path) -> None:
+    (tmp_path / "safety.yaml").write_text('runbooks: ["prod: *"]\n')
+    with pytest.raises(Refused, match="is not played at prod"):
+        check_commands("prod", [command])

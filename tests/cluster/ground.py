@@ -78,7 +78,7 @@ class Ground:
 
 def helper_image() -> str:
     """The image of helper pods: the shared one, or the one that was loaded with this tree's source."""
-    return os.environ.get("DRILL_HELPER_IMAGE", IMAGE)
+    return os.environ.get("DRILL_HELPER_IMAGE") or IMAGE
 
 
 def service() -> dict[str, Any]:

@@ -375,8 +375,7 @@ def nothing_is_done(ground: Ground, steps: Sequence[tuple[AnyAction, AnyAction]]
         assert isinstance(refusal, ActionFailed), f"it said that it cannot, and did it: {action} {refusal}"
         if isinstance(ground.target, Remembering):
             ground.target.settled(action.injection)
-    assert ground.target.snapshot(replica) == before
-    assert not ground.left()
+    is_as(ground, replica, before)
 
 
 def refuses_what_is_not_there(ground: Ground) -> None:
@@ -396,8 +395,16 @@ def refuses_what_is_not_there(ground: Ground) -> None:
     ):
         refusal = _refusal(asked)
         assert isinstance(refusal, error), f"asked about a replica that is not there: {refusal!r}"
-    assert ground.target.snapshot(replica) == before
-    assert not ground.left()
+    is_as(ground, replica, before)
+
+
+def is_as(ground: Ground, replica: str, before: Mapping[str, str]) -> None:
+    """Nothing of *replica* is different, and nothing is left to clean up."""
+    now = ground.target.snapshot(replica)
+    changed = {key: (before.get(key), now.get(key)) for key in before | now if before.get(key) != now.get(key)}  # type: ignore[operator]
+    assert not changed, f"it refused, and yet something is different: {changed}"
+    left = ground.left()
+    assert not left, f"it refused, and yet there was: {left}"
 
 
 def refuses_too_much(ground: Ground) -> None:

@@ -21,6 +21,7 @@ from drill.target.kubernetes.discovery import World
 from drill.target.kubernetes.foresee import needs_of
 from drill.target.kubernetes.planned import Timing, facts_of
 from drill.target.kubernetes.slots import Slots
+from drill.target.kubernetes.view import RESTARTED, _wanted
 
 TIMING = Timing(1, 1, 1, 5, 60, fast_forward=60, exempt=("10.0.0.9",))
 
@@ -216,3 +217,15 @@ def test_the_rights_a_drill_needs_follow_from_what_it_does():
     assert needs_of([hold]) == {"look", "lease", "agents"}
     assert needs_of([scale, image]) == {"look", "lease", "scale", "rollout"}
     assert needs_of([drain]) == {"look", "lease", "cordon", "evict"}
+
+
+def test_a_restart_by_people_is_nothing_a_fault_left_behind() -> None:
+    """`kubectl rollout restart` writes a time into the template; every other change of it still counts."""
+    pods = {"containers": [{"name": "web", "image": "web:1"}]}
+    before = {"replicas": 3, "template": {"metadata": {"labels": {"app": "web"}}, "spec": pods}}
+    noted = {"labels": {"app": "web"}, "annotations": {RESTARTED: "2026-11-25T07:23:12Z"}}
+    assert _wanted({**before, "template": {"metadata": noted, "spec": pods}}) == _wanted(
+        {**before, "template": {"metadata": {**noted, "annotations": {}}, "spec": pods}}
+    )
+    other = {**noted, "annotations": {**noted["annotations"], "team": "x"}}
+    assert _wanted({**before, "template": {"metadata": other, "spec": pods}}) != _wanted(before)

@@ -13,7 +13,7 @@ import pytest
 from drill.core.errors import ActionFailed, Unavailable
 from drill.target.kubernetes import podspec
 from drill.target.kubernetes.conversation import PROTOCOL, Conversation, Said
-from drill.target.kubernetes.helpers import left_behind, place
+from drill.target.kubernetes.holding import left_behind, place
 from drill.target.kubernetes.lines import exec_query
 from drill.target.kubernetes.podspec import HelperSettings, ephemeral_container, helper_name, helper_pod
 from drill.target.kubernetes.ports import PodRef

@@ -9,6 +9,7 @@ from drill.training import commands as c
 from drill.training.debrief import debrief_of, replay, responder_card
 from drill.training.given import AbortRun, AddFaults, EndFaults, Gone, Health, Holding, Stop, Tick, Typed
 from drill.training.phases import phases_of
+from drill.training.session import plainly
 from training.told import EFFECT, LIMIT_S, PAGED, Talk, broken, firing, gone, paged, script
 
 
@@ -277,3 +278,8 @@ def test_a_resolved_page_is_told_as_resolved():
     talk.hear(firing(open_=False, end=200), paged("resolved", 205))
     assert [page.status for page in talk.state.pages] == ["firing", "resolved"]
     assert talk.state.pages[1].title.startswith("RESOLVED: ")
+
+
+def test_a_reason_is_told_without_the_labels_of_an_alert() -> None:
+    reason = 'not healthy before anything was broken: CartLatencyBudgetBurn{severity="ticket", tier="1"} is firing'
+    assert plainly(reason) == "not healthy before anything was broken: CartLatencyBudgetBurn is firing"

@@ -60,11 +60,17 @@ class Watched:
 
 
 @contextlib.contextmanager
-def browser(where: Path, **options: Any) -> Iterator[Watched]:
-    """Debian's Chromium with an empty profile in *where*; skips the test where there is none."""
+def browser(where: Path, niceness: int = 0, **options: Any) -> Iterator[Watched]:
+    """Debian's Chromium with an empty profile in *where*; skips the test where there is none.
+
+    With *niceness* it lets others go first (40: as far as that goes, whatever this process has): beside a sandbox it
+    would take the processors from the services.
+    """
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("chromium is not installed")
+    if niceness:
+        program = _polite(program, niceness, where)
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -77,6 +83,14 @@ def browser(where: Path, **options: Any) -> Iterator[Watched]:
             yield watched
         finally:
             context.close()
+
+
+def _polite(program: str, niceness: int, where: Path) -> str:
+    where.mkdir(parents=True, exist_ok=True)
+    script = where / "chromium"
+    script.write_text(f'#!/bin/sh\nexec nice -n {niceness} {program} "$@"\n')
+    script.chmod(0o700)
+    return str(script)
 
 
 def sticks_out(page: Any) -> int:

@@ -16,7 +16,7 @@ NAMES = {
     "mitigated": "Mitigated",
     "resolved": "Resolved",
 }
-MARKS = {"good": "✓", "look": "!", "info": "·"}
+MARKS = {"good": "✓ ", "look": "! ", "info": ""}
 
 
 def markdown(debrief: Debrief) -> str:
@@ -62,7 +62,7 @@ def _phase(phase: PhaseTime) -> str:
 
 def _system(debrief: Debrief) -> str:
     lines = ["## The system's card", "", "About alerts, pages, runbooks and services; not about a person.", ""]
-    lines += [f"- {MARKS[one.mark]} **{one.about}:** {one.text}" for one in debrief.system]
+    lines += [f"- {MARKS[one.mark]}**{one.about}:** {one.text}" for one in debrief.system]
     return "\n".join(lines)
 
 

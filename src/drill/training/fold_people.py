@@ -45,6 +45,8 @@ def see(state: State, event: t.AnyTrainingEvent) -> State:
             return _removed(state, event)
         case t.FaultsEnding():
             state = state.with_(ending=event.why, ending_at=at)
+            if state.script.mode == "tabletop":  # nothing is in place there
+                return state
             return line_added(state, at, "drill", f"takes its faults away ({event.why})")
         case t.SessionEnded():
             return state.with_(sentence=event.sentence, over_at=at)

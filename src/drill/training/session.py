@@ -6,6 +6,8 @@ orders to whoever runs the fault, and as an answer to the person who asked.
 
 from __future__ import annotations
 
+import re
+
 from drill.core.units import format_duration
 from drill.training import commands as c
 from drill.training import events as t
@@ -262,7 +264,7 @@ def sentence(state: State) -> str:
         case "aborted":
             return f"ended early: {state.aborted}"
         case "run ended" if state.run_aborted:
-            return f"the run was stopped: {state.run_aborted}"
+            return f"the run was stopped: {plainly(state.run_aborted)}"
         case "mitigated":
             told = ", as was said (nothing is measured in a tabletop)" if state.mitigation_told else ""
             after = format_duration(round(max(0.0, state.mitigated_at - state.paged_at)))
@@ -270,3 +272,8 @@ def sentence(state: State) -> str:
         case "given up":
             return "given up, not mitigated"
     return "fault expired, not mitigated"
+
+
+def plainly(reason: str) -> str:
+    """A run's reason in the words of a session: an alert's name says enough, without all its labels."""
+    return re.sub(r"\{[^{}]*\}", "", reason)

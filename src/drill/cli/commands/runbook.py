@@ -173,7 +173,8 @@ def prove(scenario: str, runbook: str, do_nothing: bool, format_: str, **options
     rehearsal = rehearse(scenario, settings_from(options), runbook)
     plan = rehearsal.compiled.plan
     played = "nothing" if do_nothing else ", ".join(cell.name for _, cell in rehearsal.plays)
-    console.say(f"prove {plan.scenario} on {plan.service} by {rehearsal.runbook.file}", "bold")
+    where = "" if plan.target == "sandbox" else f" at {plan.target}"
+    console.say(f"prove {plan.scenario} on {plan.service}{where} by {rehearsal.runbook.file}", "bold")
     console.say(
         f"  plays {played}; the fault lasts up to {rehearsal.hold_s:.0f} s at fast-forward {plan.fast_forward:g}"
     )

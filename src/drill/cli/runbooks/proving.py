@@ -1,10 +1,10 @@
 """`drill runbook prove`: the fault is made, the alert awaited, the mitigation played and its effect verified.
 
 The run is an ordinary one (journal, undo, report), in a sandbox or at a cluster; this module adds a responder
-beside it. Its faults last as long as the scenario gives people for detecting, localizing and mitigating together: who
-needs longer has not won. Before anything is done the responder watches for a while: a fault that heals by itself proves
-nothing about a runbook. At a cluster only commands that a rule of ``safety.yaml`` allows are played, and the
-scenario's limit on budget stays.
+beside it. Its faults last as long as the scenario gives people for detecting, localizing and mitigating together:
+who needs longer has not won. Before anything is done the responder watches for a while: a fault that heals by
+itself proves nothing about a runbook. At a cluster only commands that a rule of ``safety.yaml`` allows are played,
+and the scenario's limit on budget stays.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def rehearse(scenario: str, settings: RunSettings, runbook: str = "") -> Rehears
 def _commands(rehearsal: Rehearsal) -> Iterator[str]:
     """Yield every command that may be played, its undo included, as far as its variables are known before."""
     plan, book = rehearsal.compiled.plan, rehearsal.runbook
-    known = {"POD": f"{plan.service}-0", **_known_values(plan)}
+    known = {"POD": f"{plan.service}-*", **_known_values(plan)}  # a rule's pattern fits its own text
     for play, cell in rehearsal.plays:
         undo = book.cell(cell.attributes.get("undo", ""))
         for one in (cell, undo):

@@ -77,9 +77,13 @@ def message_lines(message: Message) -> list[Line]:
 def status_lines(view: TraineeView) -> list[Line]:
     """Everything at a glance, in less than one screen."""
     lines: list[Line] = [(where_line(view), "bold"), ("", "")]
-    if view.slos or view.alerts:
+    measured = any(slo.error_ratio for slo in view.slos)
+    if measured or view.alerts:
         lines += _alert_table(view.alerts)
-    if any(slo.error_ratio for slo in view.slos):
+    else:
+        lines += [("  nothing is measured; what was told:", "dim")]
+        lines += [(f"    {clock(page.at)}  {page.title}", "") for page in view.pages[-4:]]
+    if measured:
         lines += [("", ""), *_slo_table(view.slos)]
     paged = [slo.service for slo in view.slos if slo.relation == "paged"]
     replicas = [one for one in view.replicas if one.service in paged]

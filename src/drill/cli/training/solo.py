@@ -23,6 +23,7 @@ from drill.cli.training.trainee import Trainee
 from drill.core.errors import DrillError, ExitCode, Unavailable
 from drill.core.units import format_duration
 from drill.training.debrief import Debrief
+from drill.training.session import plainly
 
 if TYPE_CHECKING:
     from drill.web import Served
@@ -151,7 +152,7 @@ def _debrief(conductor: Conductor, console: Console, *, my_card: bool) -> Held:
         raise error
     if not state.effect_at and not state.real_incident and state.run_aborted:
         raise Unavailable(
-            f"nothing was broken, so there is nothing to talk about: {state.run_aborted}",
+            f"nothing was broken, so there is nothing to talk about: {plainly(state.run_aborted)}",
             hint="try again; a machine that is busy with other work disturbs the services",
         )
     debrief, text = write_debrief(conductor.run_dir)

@@ -26,6 +26,13 @@ HELP: Mapping[str, str] = {
     "give up": "end it without: what was broken is repaired",
     "help": "this list",
 }
+TABLETOP: Mapping[str, str] = {
+    "status": "where you are, and what was told so far",
+    "did": "say what you would change",
+    "done": "you have talked it through: end it",
+    "give up": "end it without an answer",
+}
+"""The same words where nothing is broken."""
 WAIT_S = 1.0
 
 
@@ -46,7 +53,9 @@ class Trainee:
     ) -> None:
         self._stage, self._open_shell, self._dashboard = stage, open_shell, dashboard
         more = extra or {}
-        shown = {name: text for name, text in HELP.items() if open_shell is not None or name != "shell"}
+        shown = (
+            HELP if open_shell else {name: text for name, text in {**HELP, **TABLETOP}.items() if name != "shell"}
+        )
         self._help_text = {**shown, **{name: text for name, (text, _) in more.items()}}
         self._prompt = Prompt([*self._help_text], "on-call> " if open_shell else "tabletop> ", self._below)
         self._shown = TraineeView(

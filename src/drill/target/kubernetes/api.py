@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -115,10 +115,17 @@ class Api:
         Returns when the answer has come, at the latest after *wait_s* seconds.
         """
         self._connected()
-        pool = ThreadPoolExecutor(1, thread_name_prefix="drill-begun")
-        self._begun[path] = pool.submit(self.raw, "GET", path)
-        pool.shutdown(wait=False)
-        wait([self._begun[path]], wait_s)
+        begun = self._begun[path] = Future[bytes]()
+
+        def ask() -> None:
+            try:
+                begun.set_result(self.raw("GET", path))
+            except BaseException as error:
+                begun.set_exception(error)
+
+        # a daemon: a command that ends at once, for a mistake in a file, must not wait for a server that is away
+        threading.Thread(target=ask, name="drill-begun", daemon=True).start()
+        wait([begun], wait_s)
 
     def get(self, path: str, model: type[T]) -> T:
         """Return the object at *path*. Raises NotThere, ApiFailed."""

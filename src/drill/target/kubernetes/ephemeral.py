@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from drill.core.actions import HoldFault
+from drill.core.actions import HoldFault, PacketFault
 from drill.core.errors import ActionFailed, DrillError, Unavailable, UndoIncomplete
 from drill.core.facts import ABILITIES, Ability
 from drill.core.ports import Hindrance
@@ -27,7 +27,8 @@ from drill.target.kubernetes import admission, paths
 from drill.target.kubernetes.api import STRATEGIC, Api
 from drill.target.kubernetes.conversation import Conversation, Message, Said
 from drill.target.kubernetes.failures import ApiFailed
-from drill.target.kubernetes.helpers import APPLY_S, ASK_S, RELEASE_S, SWEEP_S, hold_message, left_behind, place
+from drill.target.kubernetes.helpers import ASK_S, SWEEP_S
+from drill.target.kubernetes.holding import RELEASE_S, Holding, place
 from drill.target.kubernetes.lines import LineStream, exec_query
 from drill.target.kubernetes.podspec import AGENT, PREFIX, HelperSettings, ephemeral_container
 from drill.target.kubernetes.ports import PodRef
@@ -54,15 +55,15 @@ MISSING: Mapping[Ability, str] = {
 }
 
 
-class Ephemeral:
+class Ephemeral(Holding):
     """The ephemeral containers of one run. Threads may share it."""
 
     def __init__(self, api: Api, settings: HelperSettings | None = None) -> None:
+        super().__init__()
         self._api, self._settings = api, settings or HelperSettings()
         self._name = f"{PREFIX}{secrets.token_hex(3)}"
         self._open: dict[str, tuple[PodRef, Conversation]] = {}
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
-        self._kinds: dict[tuple[str, str], str] = {}
 
     def foresee(self, pods: Sequence[PodRef]) -> Sequence[Hindrance]:
         """Try the first of *pods* by a dry run: PodSecurity speaks of the namespace. Raises Unavailable."""
@@ -87,25 +88,12 @@ class Ephemeral:
             raise ActionFailed(f"{pod.name}: {APART}", hint="this fault needs a helper pod")
         if pod.host_network:
             raise ActionFailed(f"{pod.name} is in the node's own network namespace (hostNetwork): refused")
-        self._kinds[action.injection, pod.uid] = action.fault.kind
-        try:
-            self._talk(pod).ask(hold_message(action, pod), APPLY_S)
-        except Unavailable as error:
-            with contextlib.suppress(DrillError):
-                self.release(action.injection, pod)
-            raise ActionFailed(str(error), hint=error.hint) from error
-        return time.time()
+        if isinstance(action.fault, PacketFault) and action.fault.backend in MISSING:
+            raise ActionFailed(f"{pod.name}: no {action.fault.backend}: {MISSING[action.fault.backend]}")
+        return super().hold(action, pod)
 
-    def release(self, injection: str, pod: PodRef) -> float:
-        """End the fault, or find that nothing of it is left. Raises ActionFailed, naming what is."""
-        kind = self._kinds.get((injection, pod.uid), "")
-        message = {"do": "release", "injection": injection, "kind": kind, "pod": place(pod)}
-        try:
-            answer = self._talk(pod).ask(message, RELEASE_S)
-        except Unavailable as error:
-            raise ActionFailed(f"{pod.name}: {error}", hint=error.hint) from error
-        left_behind(pod, answer)
-        return time.time()
+    def _say(self, pod: PodRef, message: Message, timeout_s: float) -> Message:
+        return self._talk(pod).ask(message, timeout_s)
 
     def signal(self, pod: PodRef, number: int) -> float:
         """Refuse: the container's processes are not seen from here."""

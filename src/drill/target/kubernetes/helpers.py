@@ -16,7 +16,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from drill.core.actions import HoldFault
 from drill.core.errors import ActionFailed, DrillError, Unavailable, UndoIncomplete
 from drill.core.facts import ABILITIES, Ability
 from drill.core.ports import Hindrance
@@ -24,27 +23,26 @@ from drill.core.probes import Measurement, Probe
 from drill.target.kubernetes import paths
 from drill.target.kubernetes.api import Api
 from drill.target.kubernetes.conversation import Conversation, Message, Said
+from drill.target.kubernetes.holding import RELEASE_S, Holding, place
 from drill.target.kubernetes.lines import LineStream, exec_query
 from drill.target.kubernetes.pods import HelperPods
 from drill.target.kubernetes.podspec import CONTAINER, SERVE, HelperSettings, Manifest, helper_name, helper_pod
 from drill.target.kubernetes.ports import PodRef
 
-LEASE_S = 6.0
-APPLY_S = 90.0
-RELEASE_S = 90.0
 ASK_S = 90.0
 SWEEP_S = 120.0
 STREAMS = 8
 """Streams opened at the same time."""
 
 
-class Helpers:
+class Helpers(Holding):
     """The helpers of one run. Threads may share it."""
 
     def __init__(
         self, api: Api, settings: HelperSettings | None = None, *, run: str = "", holder: str = ""
     ) -> None:
         """*run* and *holder* are written on the pods; without them: a number of our own, user and machine."""
+        super().__init__()
         self._api, self._settings = api, settings or HelperSettings()
         self._run = run or secrets.token_hex(4)
         self._holder = holder or f"{getpass.getuser()}@{socket.gethostname()}"
@@ -52,7 +50,6 @@ class Helpers:
         self._open: dict[str, Conversation] = {}
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._started: dict[str, str] = {}
-        self._kinds: dict[tuple[str, str], str] = {}
 
     @property
     def names(self) -> frozenset[str]:
@@ -130,31 +127,11 @@ class Helpers:
             name: str(said.get(name, "the helper does not know it")) for name in ABILITIES if said.get(name, "?")
         }
 
-    def hold(self, action: HoldFault, pod: PodRef) -> float:
-        """Hold a fault; return when the agent said ``applied``. Raises ActionFailed."""
-        self._kinds[action.injection, pod.uid] = action.fault.kind
-        try:
-            self._ask(pod.node, hold_message(action, pod), APPLY_S)
-        except Unavailable as error:
-            self._take_back(action.injection, pod)
-            raise ActionFailed(str(error), hint=error.hint) from error
-        return time.time()
+    def _say(self, pod: PodRef, message: Message, timeout_s: float) -> Message:
+        return self._ask(pod.node, message, timeout_s)
 
-    def _take_back(self, injection: str, pod: PodRef) -> None:
-        """After a hold of which nobody knows whether it was done."""
-        with contextlib.suppress(DrillError):
-            self.release(injection, pod)
-
-    def release(self, injection: str, pod: PodRef) -> float:
-        """End the fault, or find that nothing of it is left. Raises ActionFailed, naming what is."""
-        kind = self._kinds.get((injection, pod.uid), "")
-        message = {"do": "release", "injection": injection, "kind": kind, "pod": place(pod)}
-        try:
-            answer = self._ask_again(pod.node, message, RELEASE_S)
-        except Unavailable as error:
-            raise ActionFailed(f"{pod.name}: {error}", hint=error.hint) from error
-        left_behind(pod, answer)
-        return time.time()
+    def _insist(self, pod: PodRef, message: Message, timeout_s: float) -> Message:
+        return self._ask_again(pod.node, message, timeout_s)
 
     def _ask_again(self, node: str, message: Message, timeout_s: float) -> Message:
         """Ask, and once more over a new stream when the old one ended under the question."""
@@ -239,38 +216,3 @@ class Helpers:
         finally:
             conversation.close()
         return [f"{each} on {conversation.node}" for each in left]
-
-
-def hold_message(action: HoldFault, pod: PodRef) -> Message:
-    """Return what a conductor is asked to hold."""
-    return {
-        "do": "hold",
-        "pod": place(pod),
-        "injection": action.injection,
-        "replica": pod.name,
-        "spec": action.fault.model_dump_json(),
-        "ttl": action.ttl_s,
-        "deadline": action.deadline_s,
-        "lease": LEASE_S,
-        "reapply": action.reapply,
-    }
-
-
-def left_behind(pod: PodRef, answer: Message) -> None:
-    """Raise ActionFailed when a conductor's answer to ``release`` names what remains."""
-    remains = (answer.get("cleared") or {}).get("remains")
-    if remains:
-        raise ActionFailed(f"{pod.name}: left behind: {', '.join(remains)}")
-
-
-def place(pod: PodRef) -> Message:
-    """Return *pod* as the conductor wants it."""
-    return {
-        "container": pod.container_id,
-        "container_name": pod.container,
-        "uid": pod.uid,
-        "name": pod.name,
-        "address": pod.address,
-        "port": pod.port,
-        "path": pod.data_path,
-    }

@@ -19,6 +19,8 @@ FRESH_S = 0.15
 """Threads that ask within this time share one answer of the API server."""
 NOISE = ("deployment.kubernetes.io/revision", "kubectl.kubernetes.io/last-applied-configuration")
 """Annotations that controllers and kubectl write by themselves."""
+RESTARTED = "kubectl.kubernetes.io/restartedAt"
+"""What `kubectl rollout restart` writes into the template."""
 
 
 class ServiceView:
@@ -121,11 +123,18 @@ def _about(metadata: Mapping[str, Any]) -> dict[str, str]:
 def _wanted(spec: Mapping[str, Any]) -> dict[str, str]:
     """Size, images and probes by themselves, and a digest of the whole template for all the rest."""
     template = spec.get("template") or {}
-    found = {"replicas": str(spec.get("replicas")), "template": _digest(template)}
+    found = {"replicas": str(spec.get("replicas")), "template": _digest(_unrestarted(template))}
     for container in (template.get("spec") or {}).get("containers") or []:
         found[f"image of {container['name']}"] = str(container.get("image"))
         found[f"readinessProbe of {container['name']}"] = _text(container.get("readinessProbe"))
     return found
+
+
+def _unrestarted(template: Mapping[str, Any]) -> dict[str, Any]:
+    """The template without the time of a `kubectl rollout restart`: people mend by it, no fault leaves it."""
+    metadata = template.get("metadata") or {}
+    kept = {key: value for key, value in (metadata.get("annotations") or {}).items() if key != RESTARTED}
+    return {**template, "metadata": {**metadata, "annotations": kept}}
 
 
 def _text(value: Any) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
+from drill.agent.holder import read_stream
 from drill.target.sandbox import kernel
 
 T = TypeVar("T")
@@ -89,6 +90,33 @@ class Children:
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.watch(pid, lambda code: None if future.done() else future.set_result(code))
         return future
+
+    async def told_by(
+        self, main: Callable[[int], None], log: Path, within_s: float, keep: Iterable[int] = ()
+    ) -> bytes:
+        """Fork *main*, which writes to the descriptor it is given, and return what it wrote until its end.
+
+        Raises TimeoutError after *within_s* seconds; the child is killed then.
+        """
+        reader_fd, writer_fd = os.pipe()
+
+        def start() -> tuple[int, asyncio.Future[int]]:
+            pid = fork(lambda: main(writer_fd), log, keep=(*keep, writer_fd))
+            return pid, self.exit_of(pid)  # here, before anybody can reap it
+
+        try:
+            pid, ended = await in_callback(start)
+        finally:
+            os.close(writer_fd)
+        reader = await read_stream(reader_fd)
+        try:
+            async with asyncio.timeout(within_s):
+                text = await reader.read()
+                await ended
+        except TimeoutError:
+            kill([pid])
+            raise
+        return text
 
     def adopt(self, process: subprocess.Popen[bytes]) -> asyncio.Future[int]:
         """Reap a started program here; its own ``wait`` must not be used."""

@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from drill.agent import prober
-from drill.agent.holder import HoldRequest, read_stream
+from drill.agent.holder import HoldRequest
 from drill.agent.usage import CpuSample
 from drill.target.sandbox import children, probing, supervisor
 from drill.target.sandbox.supervisor import Container
@@ -204,28 +203,14 @@ class Control:
 
     async def _measure(self, container: Container, kind: str, peer: str, samples: int) -> Message:
         namespaces = self._from(peer)
-        reader_fd, writer_fd = os.pipe()
         address = container.place.address
 
-        def fork() -> tuple[int, asyncio.Future[int]]:
-            pid = children.fork(
-                lambda: probing.run(kind, address, namespaces, samples, writer_fd),
-                self._world.log,
-                keep=(*namespaces, writer_fd),
-            )
-            return pid, self._world.processes.exit_of(pid)  # here, before anybody can reap it
+        def main(out: int) -> None:
+            probing.run(kind, address, namespaces, samples, out)
 
         try:
-            pid, ended = await children.in_callback(fork)
-        finally:
-            os.close(writer_fd)
-        reader = await read_stream(reader_fd)
-        try:
-            async with asyncio.timeout(PROBE_S):
-                text = await reader.read()
-                await ended
+            text = await self._world.processes.told_by(main, self._world.log, PROBE_S, keep=namespaces)
         except TimeoutError:
-            children.kill([pid])
             raise Refusal(f"the probe {kind} at {container.place.name} did not end") from None
         if not text:
             raise Refusal(f"the probe {kind} at {container.place.name} failed; see the sandbox's log")

@@ -13,8 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from drill.agent.holder import read_stream
-from drill.target.sandbox import children, kernel, toolbox
+from drill.target.sandbox import kernel, toolbox
 from drill.target.sandbox.supervisor import Container
 from drill.target.sandbox.topology import SERVE_PORT
 from drill.target.sandbox.workloads import Workloads
@@ -172,27 +171,14 @@ class WorkloadRequests:
         if not container.pid:
             raise Refusal(f"unable to upgrade connection: container of {container.place.name} is not running")
         pod = self._view(container)
-        reader_fd, writer_fd = os.pipe()
 
-        def main() -> None:
+        def main(out: int) -> None:
             kernel.enter_netns(container.netns)
-            toolbox.run(pod, argv, writer_fd)
-
-        def fork() -> tuple[int, asyncio.Future[int]]:
-            pid = children.fork(main, self._world.log, keep=(container.netns, writer_fd))
-            return pid, self._world.processes.exit_of(pid)
+            toolbox.run(pod, argv, out)
 
         try:
-            pid, ended = await children.in_callback(fork)
-        finally:
-            os.close(writer_fd)
-        reader = await read_stream(reader_fd)
-        try:
-            async with asyncio.timeout(EXEC_S):
-                text = await reader.read()
-                await ended
+            text = await self._world.processes.told_by(main, self._world.log, EXEC_S, keep=[container.netns])
         except TimeoutError:
-            children.kill([pid])
             raise Refusal(f"{argv[0]} did not end within {EXEC_S:g} s") from None
         code, output = json.loads(text or b'[1, "the command ended without a word; see the sandbox\'s log\\n"]')
         return {"code": code, "output": output}
