@@ -18,6 +18,26 @@ from cluster.ground import helper_image
 
 NAMESPACE = "shop"
 ENDS_WITHIN_S = 200.0
+SCENARIO = """
+apiVersion: drill/v1
+kind: Scenario
+metadata: {name: long, title: One replica of cart, description: "Long enough to do something meanwhile.", owner: tests}
+hypothesis: Two replicas of cart carry the load of three.
+injections:
+  - {id: one, fault: FAULT, target: {service: cart, pods: 1}, with: WITH, for: 60m}
+expect:
+  alerts:
+    - {match: {slo: cart-availability, severity: page}, fires: {within: 90m}}
+guardrails: {max_budget_spend: 100%, max_duration: 180m}
+"""
+"""Windows are fast-forwarded by 60 there: the fault lasts a minute."""
+
+
+def scenario(folder: Path, fault: str, with_: str) -> Path:
+    """Write a scenario whose fault lasts long; alerts do not matter to it (run it with ``--force``)."""
+    path = folder / "long.yaml"
+    path.write_text(SCENARIO.replace("FAULT", fault).replace("WITH", with_))
+    return path
 
 
 def environment(machine: Path, kubeconfig: str) -> dict[str, str]:
@@ -69,12 +89,12 @@ class Live:
 
 
 @contextmanager
-def running(machine: Path, kubeconfig: str, context: str, scenario: str, *words: str) -> Iterator[Live]:
-    """Start `drill run` of *scenario* at the demo; whatever happens it has ended when this is left."""
+def running(machine: Path, kubeconfig: str, context: str, what: str | Path, *words: str) -> Iterator[Live]:
+    """Start `drill run` of the scenario *what* at the demo; whatever happens it has ended when this is left."""
     out, log = machine / "runs", machine / "log"
     machine.mkdir(parents=True, exist_ok=True)
     command: Sequence[str] = (
-        sys.executable, "-m", "drill", "run", scenario, "--context", context, "--namespace", NAMESPACE, "--yes",
+        sys.executable, "-m", "drill", "run", str(what), "--context", context, "--namespace", NAMESPACE, "--yes",
         "--out", str(out), *words,
     )  # fmt: skip
     with log.open("w") as file:

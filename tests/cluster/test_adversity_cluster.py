@@ -290,23 +290,6 @@ def test_a_held_fault_is_released_although_the_credentials_have_ended(
 
 # ---- `drill run` itself ----
 
-SCENARIO = """
-apiVersion: drill/v1
-kind: Scenario
-metadata:
-  {name: fewer, title: One replica less, description: One replica goes for a while., owner: tests}
-hypothesis: Two replicas of cart carry the load of three.
-injections:
-  - id: fewer
-    fault: scale-down
-    target: {service: cart, pods: 1}
-    for: 40m
-expect:
-  alerts:
-    - {match: {slo: cart-availability, severity: page}, fires: {within: 90m}}
-guardrails: {max_budget_spend: 100%, max_duration: 120m}
-"""
-
 
 @pytest.fixture
 def account(admin_api: Api) -> Iterator[str]:
@@ -331,11 +314,10 @@ def test_a_run_whose_credentials_end_exits_5_and_the_command_it_names_undoes(
     made = admin_api.create(secret, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": BOUND}})
     ends_with = {"name": BOUND, "uid": made["metadata"]["uid"]}
     kubeconfig = between.kubeconfig(tmp_path, token_of(admin_api, account, "boss", ends_with))
-    scenario = tmp_path / "fewer.yaml"
-    scenario.write_text(SCENARIO)
+    scenario = live.scenario(tmp_path, "scale-down", "{}")
     cart = paths.one("Deployment", live.NAMESPACE, "cart")
     before = admin_api.get(cart, objects.Workload).spec.replicas
-    with live.running(tmp_path / "here", str(kubeconfig), CONTEXT, str(scenario), "--force") as run:
+    with live.running(tmp_path / "here", str(kubeconfig), CONTEXT, scenario, "--force") as run:
         run.until("injection-effective")
         admin_api.delete(f"{secret}/{BOUND}")
         code, said = run.end()

@@ -186,7 +186,8 @@ def test_abort_ends_a_live_run_of_another_machine_and_lets_none_begin(
     before = admin_api.get(cart, objects.Service).metadata.annotations
     words = ("--context", admin.context)
     try:
-        with live.running(here, admin.kubeconfig, admin.context, "latency-spike", "--set", "service=cart") as run:
+        long = live.scenario(tmp_path, "latency", "{delay: 400ms}")
+        with live.running(here, admin.kubeconfig, admin.context, long, "--force") as run:
             run.until("injection-effective")
             assert admin_api.get(cart, objects.Service).metadata.annotations != before, "the intent stands there"
             aborted = live.drill(there, admin.kubeconfig, "abort", *words)

@@ -264,7 +264,7 @@ class Runner:
                 error = ""
                 break
             except Exception as failure:
-                error = _said(failure)
+                error = _said(failure, with_hint=True)
                 time.sleep(0.2 * (attempt + 1))
         if error:
             self._write(e.ActionFailed(injection=command.injection, action=undo, error=error))
@@ -304,9 +304,10 @@ class Runner:
         self._write(e.RunFinished(aborted=state.aborted, undo_complete=self.undone))
 
 
-def _said(error: Exception) -> str:
+def _said(error: Exception, *, with_hint: bool = False) -> str:
     """Whatever an adapter raises becomes data: an exception that got out would keep an undo from being done."""
-    return str(error) or type(error).__name__
+    said, hint = str(error) or type(error).__name__, getattr(error, "hint", "")
+    return f"{said}; {hint}" if with_hint and hint else said
 
 
 def _machine(by: str) -> str:
