@@ -98,7 +98,7 @@ class Feed:
     def stop(self) -> None:
         """Follow the stage no more, but for one last look. In any thread but the loop's."""
         self._stop.set()
-        self._thread.join(2 * ASK_S)
+        self._thread.join(5 * ASK_S)  # it may be rendering, on a busy machine
         if self._thread.is_alive():
             return  # the stage hangs; asking it once more would hang here too
         with contextlib.suppress(Exception):
