@@ -57,6 +57,13 @@ def test_every_report_keeps_the_contract(name: str) -> None:
     ElementTree.fromstring(to_junit([report]))
 
 
+def test_an_expected_alert_that_no_rule_knows_is_reported_by_what_was_expected() -> None:
+    report = report_of()
+    unknown = report.alerts[0].model_copy(update={"labels": {}})
+    page = to_html(report.model_copy(update={"alerts": (unknown,)}))
+    assert "sloth_id=" in unescape(page)
+
+
 @pytest.mark.parametrize("count", [0, 1, 3, 9, 40])
 def test_a_journal_cut_anywhere_can_be_reported(count: int) -> None:
     """A run that died early still gets its report, never a pass."""
