@@ -162,7 +162,7 @@ def _covered(out: Path, steps: Sequence[Step]) -> None:
     command = [sys.executable, "-m", "drill", "coverage", "--out", str(out)]
     done = subprocess.run([*command, "--format", "json"], cwd=ROOT, capture_output=True, text=True, timeout=60)
     matrix = json.loads(done.stdout)
-    assert set(matrix["scenarios"]) == {"pod-kill checkout", "latency-spike checkout", "dependency-down payment"}
+    assert set(matrix["scenarios"]) == {"pod-kill checkout", "latency-spike checkout", "dependency-down checkout"}
     page = next(one for one in matrix["rules"] if one["alertname"] == "CheckoutLatencyBudgetBurn")
     (cell,) = [one for one in page["cells"] if one["scenario"] == "latency-spike" and one["state"] != "fired"]
     assert cell["run"] == steps[1].run
