@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +11,7 @@ import pytest
 
 from drill.agent import holder
 from drill.agent.holder import AgentProcess, Holder, HoldRequest
+from drill.agent.node.programs import adopt
 
 SPEAK = """
 import json, sys
@@ -40,20 +39,6 @@ class Container:
     def restarts(self) -> None:
         self.pid += 1
         self.note_change()
-
-
-def adopt(process: subprocess.Popen[bytes]) -> asyncio.Future[int]:
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[int] = loop.create_future()
-    pidfd = os.pidfd_open(process.pid)
-
-    def take() -> None:
-        loop.remove_reader(pidfd)
-        os.close(pidfd)
-        ended.set_result(process.wait())
-
-    loop.add_reader(pidfd, take)
-    return ended
 
 
 async def nothing_left() -> dict[str, Any]:
