@@ -70,7 +70,7 @@ def _callers(service: str, facts: Facts) -> list[str]:
 
 
 def _bad(outcome: Outcome, slo: PlannedSlo, facts: Facts, *, called: bool) -> Interval:
-    patience = facts.client_timeout_s or float("inf")
+    patience = _patience_s(facts)
     if slo.threshold_s is None:
         timed_out = _exceeds(outcome, patience, certain=not called)
         return max(outcome.failed[0], timed_out[0]), max(outcome.failed[1], timed_out[1])
@@ -84,7 +84,12 @@ def _bad(outcome: Outcome, slo: PlannedSlo, facts: Facts, *, called: bool) -> In
 
 def _late(outcome: Outcome, facts: Facts) -> float:
     """How long after its start a bad request is counted at the latest; of a caller's too, which waits for it."""
-    return min(facts.client_timeout_s or float("inf"), outcome.added_s[1] + USUAL_S)
+    return min(_patience_s(facts), outcome.added_s[1] + USUAL_S)
+
+
+def _patience_s(facts: Facts) -> float:
+    """How long users wait; for ever where it is not known."""
+    return facts.client_timeout_s or float("inf")
 
 
 def _exceeds(outcome: Outcome, limit_s: float, *, certain: bool) -> Interval:
