@@ -14,6 +14,7 @@ from drill.cli.training.books import readable, reader
 from drill.cli.training.choose import Choice, limit_of
 from drill.cli.training.choose import start as choose
 from drill.cli.training.door import RemoteStage, opened, session, sessions
+from drill.cli.training.lookout import LOG_LINES, newest_lines
 from drill.cli.training.record import Recorder, read_events, replayed, write_card, write_debrief
 from drill.cli.training.screens import facilitator_lines, page_lines, status_lines
 from drill.cli.training.shell import typed
@@ -334,3 +335,25 @@ def test_a_tabletop_goes_step_by_step_from_page_to_hint_to_inject():
     assert stage.state.over_at
     assert "as was said" in stage.state.sentence
     assert RunSettings().target == "sandbox"
+
+
+def test_the_newest_lines_of_pods_and_platform_are_in_the_order_of_time() -> None:
+    recent = {
+        "lines": {
+            "checkout-0": ["2026-11-25T08:00:03.500Z ERROR GET / 503 in 4 ms", "Traceback (most recent call last):"],
+            "cart-1": ["2026-11-25T08:00:01.250Z WARN payment answered after 412 ms, 10.9.0.7", ""],
+        },
+        "events": [{"at": 1795593602.0, "kind": "Warning", "reason": "BackOff", "about": "pod/cart-0",
+                    "message": "Back-off restarting failed container"}],
+    }  # fmt: skip
+    assert [(one.source, one.text) for one in newest_lines(recent)] == [
+        ("cart-1", "WARN payment answered after 412 ms, 10.9.0.7"),
+        ("events", "pod/cart-0: Back-off restarting failed container"),
+        ("checkout-0", "ERROR GET / 503 in 4 ms"),
+    ]
+
+
+def test_only_the_newest_lines_are_shown() -> None:
+    lines = [f"2026-11-25T08:00:{second:02d}.000Z ERROR {second}" for second in range(60)]
+    found = newest_lines({"lines": {"cart-0": lines}, "events": []})
+    assert [one.text for one in found] == [f"ERROR {second}" for second in range(60 - LOG_LINES, 60)]

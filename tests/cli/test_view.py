@@ -13,6 +13,7 @@ from rich.text import Text
 from drill.cli.lines import LineWriter
 from drill.cli.live import render, sparkline
 from drill.cli.view import View, burn_rate
+from drill.core.actions import undo_of
 from drill.core.observations import AlertSpan, SliSample
 from drill.journal import events as e
 
@@ -115,6 +116,18 @@ def test_a_fault_that_is_not_clean_is_shown_with_what_is_left(plan: Any, story: 
     view = view_at(plan, story, 40.3)
     view.see(e.CleanChecked(at=START + 41, injection="slow", clean=False, differences=("nft table drill is left",)))
     assert any("NOT CLEAN" in line and "nft table drill is left" in line for line in screen(view, 41.0))
+
+
+def test_a_failed_undo_is_never_called_undone(plan: Any, story: Any) -> None:
+    undo = undo_of(plan.injections[0].steps[0].action)
+    failed = e.ActionFailed(at=START + 40.1, injection="slow", action=undo, error="connection refused")
+    ended = e.InjectionEnded(at=START + 40.2, injection="slow", first=START + 40.1, last=START + 40.2)
+    told = [*(event for event in story if event.at < START + 40), failed, ended]
+    said = lines_of(plan, told)
+    assert any("slow: ! the undo FAILED" in line for line in said)
+    assert not any(line.endswith("slow: undone") for line in said)
+    assert any("undo failed" in line for line in screen(view_at(plan, told, 40.3), 40.3))
+    assert any(line.endswith("slow: undone") for line in lines_of(plan, [*told[:-2], ended]))
 
 
 OTHERS = [

@@ -279,6 +279,21 @@ def test_an_impossible_fault_says_why_and_leaves_nothing(sandbox: Sandbox) -> No
     assert sandbox.snapshot("cart-2") == snapshot
 
 
+def test_callers_say_in_their_log_who_answers_slowly(sandbox: Sandbox) -> None:
+    hold(sandbox, "payment-2", PacketFault(backend="nfqueue", port=8080, delay_ms=300, exempt=EXEMPT))
+    address = sandbox.status()["endpoints"]["payment"][2]
+
+    def said() -> bool:
+        lines = sandbox.mitigations.recent()["lines"]
+        told = [line for name in lines if name.startswith("checkout-") for line in lines[name]]
+        return any("WARN payment answered after 6" in line and line.endswith(address) for line in told)
+
+    try:
+        until(said, 10, "a line about a slow answer")
+    finally:
+        release(sandbox, "payment-2")
+
+
 def test_the_logs_explain_what_happened(sandbox: Sandbox) -> None:
     lines = sandbox.log_lines()
     assert any(line.startswith("prometheus: ") for line in lines)

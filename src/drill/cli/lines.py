@@ -111,15 +111,18 @@ def plain_line(event: e.AnyEvent, view: View) -> str:
             left = "" if event.undo_complete else "; the undo is INCOMPLETE"
             return f"{'aborted' if event.aborted else 'finished'}{left}"
         case _:
-            return _injection_line(event)
+            return _injection_line(event, view)
 
 
-def _injection_line(event: e.AnyEvent) -> str:
+def _injection_line(event: e.AnyEvent, view: View) -> str:
     match event:
         case e.InjectionEffective():
             return f"{event.injection}: in effect on every replica; the alert clock runs"
         case e.InjectionEnded():
-            return f"{event.injection}: undone"
+            failed = view.injections[event.injection].state == "undo failed"
+            return f"{event.injection}: " + (
+                "the undo FAILED; what is left is looked at now" if failed else "undone"
+            )
         case e.CleanChecked():
             return f"{event.injection}: " + (
                 "verified clean" if event.clean else f"! NOT clean: {'; '.join(event.differences)}"

@@ -31,6 +31,7 @@ STATE_STYLES = {
     "in effect": "bold red",
     "undoing": "yellow",
     "undone": "green",
+    "undo failed": "bold red",
     "clean": "green",
     "NOT CLEAN": "bold white on red",
 }

@@ -147,13 +147,16 @@ class View:
                 injection.state = "undoing"
             case e.ActionFailed():
                 injection.problem = event.error
+                if not is_deed(event.action):
+                    injection.state = "undo failed"
             case e.EffectMeasured():
                 injection.effects[event.replica] = event
             case e.InjectionEffective():
                 injection.state = "in effect"
                 injection.first_touch, injection.effective_at = event.first_touch, event.since
             case e.InjectionEnded():
-                injection.state, injection.ended_at = "undone", event.last
+                injection.state = "undo failed" if injection.state == "undo failed" else "undone"
+                injection.ended_at = event.last
             case e.CleanChecked():
                 injection.state = "clean" if event.clean else "NOT CLEAN"
                 injection.problem = "" if event.clean else "; ".join(event.differences)

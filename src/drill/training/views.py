@@ -85,7 +85,7 @@ class ReplicaLine(Value):
 
 
 class LogLine(Value):
-    """A line some server wrote. ``at`` is when it was read."""
+    """A line that ``source`` wrote at ``at``: a replica into its log, or the platform as an event."""
 
     at: float
     source: str

@@ -1,15 +1,16 @@
-"""What a session sees beside the run's journal: users' health, replicas, the platform's log, what is typed."""
+"""What a session sees beside the run's journal: users' health, replicas, logs and events, what is typed."""
 
 from __future__ import annotations
 
 import contextlib
-import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from drill.cli.wiring import Running
+from drill.core.clock import parse_rfc3339
 from drill.core.errors import DrillError
 from drill.target.sandbox import planned_facts
 from drill.training.given import Health, Holding, Tick
@@ -18,8 +19,7 @@ from drill.training.views import LogLine, ReplicaLine
 
 EVERY_S = 1.0
 LOG_LINES = 40
-_LOG = re.compile(r"^(\d\d:\d\d:\d\dZ) ((?:[a-z]+-\d) (?:ended|was killed|is ready|started).*)$")
-"""Lines of the supervisor's log that a platform would show; drill's own agents write there too."""
+EVENTS = "events"
 
 
 class Lookout:
@@ -78,12 +78,7 @@ class Lookout:
         self._stage.give(Holding(frozenset((one[0], one[1]) for one in status["held"])))
 
     def _logs(self) -> None:
-        lines = []
-        for line in self._running.sandbox.log_lines():
-            found = _LOG.match(line.removeprefix("init: "))
-            if found:
-                lines.append(LogLine(at=_at(found[1]), source="supervisor", text=f"{found[1]} {found[2]}"))
-        self._stage.look_around(logs=tuple(lines[-LOG_LINES:]))
+        self._stage.look_around(logs=newest_lines(self._running.sandbox.mitigations.recent()))
 
     def _escalations(self) -> None:
         """What may be added, asked for once, beside everything else: it takes seconds to find out."""
@@ -96,12 +91,21 @@ class Lookout:
             self._stage.look_around(escalations=self._candidates())
 
 
-def _at(clock: str) -> float:
-    """Unix seconds of a time of today in UTC."""
-    now = time.gmtime()
-    hours, minutes, seconds = (int(part) for part in clock.rstrip("Z").split(":"))
-    midnight = time.time() - (now.tm_hour * 3600 + now.tm_min * 60 + now.tm_sec)
-    return midnight + hours * 3600 + minutes * 60 + seconds
+def newest_lines(recent: Mapping[str, Any]) -> tuple[LogLine, ...]:
+    """Return the newest lines of all replicas' logs and the platform's events, oldest first.
+
+    *recent* is what the sandbox's ``Mitigations.recent`` gives. A line without its time is left out.
+    """
+    found = [
+        LogLine(at=event["at"], source=EVENTS, text=f"{event['about']}: {event['message']}")
+        for event in recent["events"]
+    ]
+    for replica, lines in recent["lines"].items():
+        for line in lines:
+            stamp, _, text = line.partition(" ")
+            with contextlib.suppress(ValueError):
+                found.append(LogLine(at=parse_rfc3339(stamp), source=replica, text=text))
+    return tuple(sorted(found, key=lambda one: one.at)[-LOG_LINES:])
 
 
 def watch_commands(path: Path, stage: LiveStage, stop: threading.Event) -> None:

@@ -65,6 +65,10 @@ class Mitigations:
         """The log of *replica*, or of its process before the last restart."""
         return str(self._do({"do": "logs", "replica": replica, "previous": previous}, REPLACE_S)["text"])
 
+    def recent(self) -> dict[str, Any]:
+        """The last lines of every replica's log (``lines``, by replica) and the cluster's ``events``."""
+        return self._do({"do": "recent"}, REPLACE_S)
+
     def settled(self, service: str) -> bool:
         """True when all pods of *service* are what its deployment says."""
         return bool(self.look()["deployments"][service]["settled"])

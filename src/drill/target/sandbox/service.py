@@ -30,24 +30,27 @@ from drill.target.sandbox.topology import (
 )
 
 LINES_PER_S = 3
+SLOW_S = 0.25
+"""A call to another service that takes longer is worth a line."""
 MAX_BLOB = 64 * 2**20
 _CHUNK = bytes(65536)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Said:
-    """The service's log on standard output: a line for each failure, and no more than somebody can read."""
+    """The service's log on standard output: failures and slow calls, and no more than somebody can read."""
 
     def __init__(self) -> None:
         self._second = 0
-        self._lines = 0
+        self._lines: dict[str, int] = {}
 
     def say(self, level: str, text: str) -> None:
-        """Write one line, unless this second has had its share."""
+        """Write one line, unless this second has had its share of *level*."""
         now = time.time()
-        self._lines = self._lines + 1 if int(now) == self._second else 1
-        self._second = int(now)
-        if self._lines <= LINES_PER_S:
+        if int(now) != self._second:
+            self._second, self._lines = int(now), {}
+        self._lines[level] = self._lines.get(level, 0) + 1
+        if self._lines[level] <= LINES_PER_S:
             with contextlib.suppress(OSError):
                 os.write(1, f"{rfc3339(now)} {level} {text}\n".encode())
 
@@ -114,12 +117,16 @@ class Replica:
         address = self._routes.pick(service)
         if address is None:
             return "no endpoints"
+        began = time.perf_counter()
         try:
             answer = await httpwire.get((address, SERVE_PORT), "/", DEPENDENCY_TIMEOUT_S)
         except TimeoutError:
             return f"timeout after {DEPENDENCY_TIMEOUT_S:g} s, {address}"
         except OSError as error:
             return f"{(error.strerror or 'connection cut').lower()}, {address}"
+        took = time.perf_counter() - began
+        if took > SLOW_S:
+            self._said.say("WARN", f"{service} answered after {1000 * took:.0f} ms, {address}")
         return "" if answer.status == 200 else f"answered {answer.status}, {address}"
 
     async def blob(self, request: web.Request) -> web.StreamResponse:

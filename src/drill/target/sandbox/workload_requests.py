@@ -11,6 +11,7 @@ import json
 import os
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from drill.target.sandbox import kernel, toolbox
@@ -23,6 +24,7 @@ Message = dict[str, Any]
 EXEC_S = 15.0
 USAGE_S = 0.5
 LOG_BYTES = 512 * 1024
+RECENT_BYTES = 4096
 
 
 class Refusal(Exception):
@@ -45,6 +47,7 @@ class WorkloadRequests:
             "label": self._label,
             "replace": self._replace,
             "logs": self._logs,
+            "recent": self._recent,
             "usage": self._usage,
             "exec": self._exec,
         }
@@ -144,10 +147,16 @@ class WorkloadRequests:
         path = self._world.supervisor.log_of(container.place.name, previous)
         if previous and not path.exists():
             raise Refusal(f'previous terminated container in pod "{container.place.name}" not found')
-        with path.open("rb") as stream:
-            stream.seek(0, os.SEEK_END)
-            stream.seek(max(0, stream.tell() - LOG_BYTES))
-            return {"text": stream.read().decode(errors="replace")}
+        return {"text": _end_of(path, LOG_BYTES)}
+
+    async def _recent(self, _: Message) -> Message:
+        """The last whole lines of every pod's log, by replica, and the events: a screen is filled with them."""
+        supervisor = self._world.supervisor
+        ends = {name: _end_of(supervisor.log_of(name), RECENT_BYTES) for name in supervisor.containers}
+        return {
+            "lines": {name: text.splitlines()[len(text) >= RECENT_BYTES :] for name, text in ends.items()},
+            "events": [dataclasses.asdict(event) for event in supervisor.events],
+        }
 
     async def _usage(self, _: Message) -> Message:
         """CPUs used and bytes in the working set, by replica."""
@@ -197,3 +206,14 @@ class WorkloadRequests:
             cpus=template.cpus,
             memory=template.memory,
         )
+
+
+def _end_of(path: Path, most: int) -> str:
+    """At most the last *most* bytes of the file; empty when there is none."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, stream.tell() - most))
+            return stream.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
