@@ -281,7 +281,8 @@ def test_an_impossible_fault_says_why_and_leaves_nothing(sandbox: Sandbox) -> No
 
 def test_callers_say_in_their_log_who_answers_slowly(sandbox: Sandbox) -> None:
     hold(sandbox, "payment-2", PacketFault(backend="nfqueue", port=8080, delay_ms=300, exempt=EXEMPT))
-    address = sandbox.status()["endpoints"]["payment"][2]
+    pods = sandbox.mitigations.look()["deployments"]["payment"]["pods"]
+    address = next(pod["address"] for pod in pods if pod["name"] == "payment-2")
 
     def said() -> bool:
         lines = sandbox.mitigations.recent()["lines"]

@@ -134,12 +134,14 @@ class Leases:
         self._thread: threading.Thread | None = None
 
     def add(self, key: tuple[str, str], hold: Hold) -> None:
-        """Renew *hold* from now on."""
+        """Renew *hold* from now on; one that had its *key* is over, or the agent had refused this one."""
         with self._lock:
-            self._holds[key] = hold
+            over, self._holds[key] = self._holds.get(key), hold
             if self._thread is None:
                 self._thread = threading.Thread(target=self._renew_all, name="drill-leases", daemon=True)
                 self._thread.start()
+        if over is not None:
+            over.close()
 
     def take(self, key: tuple[str, str]) -> Hold | None:
         """Stop renewing; the caller closes what is returned."""
