@@ -26,6 +26,8 @@ HELP: Mapping[str, str] = {
     "give up": "end it without: what was broken is repaired",
     "help": "this list",
 }
+LEAVE = ("quit", "exit", "q")
+"""What people type to leave; said twice it does, as Ctrl-D does."""
 TABLETOP: Mapping[str, str] = {
     "status": "where you are, and what was told so far",
     "did": "say what you would change",
@@ -152,6 +154,8 @@ class Trainee:
         while True:
             try:
                 line = self._prompt.read()
+                if line.strip().lower() in LEAVE:
+                    raise EOFError
             except Ended:
                 return True
             except (EOFError, KeyboardInterrupt):
