@@ -78,6 +78,7 @@ RULE = RuleStatus(
 )  # fmt: skip
 HEALTHY = SliSample(at=NOW, sloth_id=SLO, error_ratio=0.0, requests_per_second=20, rates={"5s": 0.0})
 
+PEER = PeerStatus(peer="http://am", config=CONFIG)
 QUEUE = Notifier(queue_length=0, queue_capacity=100, sent=5, errors=0, dropped=0)
 TO_PAGERDUTY = RouteProbe(peer="http://am", receivers=("pagerduty",), state="active")
 
@@ -97,7 +98,7 @@ class Path:
     sends: tuple[str, ...] = ("http://am",)
     spans: tuple[AlertSpan, ...] = ()
     held: tuple[AlertmanagerAlert, ...] = ()
-    peers: tuple[PeerStatus, ...] = (PeerStatus(peer="http://am", config=CONFIG),)
+    peers: tuple[PeerStatus, ...] = (PEER,)
     quiet: tuple[Silence, ...] = ()
     probe: RouteProbe | None = TO_PAGERDUTY
     slis: tuple[SliSample, ...] = (HEALTHY,)
@@ -240,6 +241,8 @@ BROKEN: dict[str, tuple[Path, str, str, str]] = {
     "failing already": (Path(slis=(HEALTHY.with_(error_ratio=0.2),)), "block", "errors", "over the threshold"),
     "half failing": (Path(slis=(HEALTHY.with_(error_ratio=0.1),)), "warn", "errors", "over half"),
     "young": (Path(age_s=12), "info", "history", "12s of history"),
+    "half the alertmanagers": (Path(peers=(PEER, PeerStatus(peer="http://am2", config=CONFIG))), "warn",
+                               "alertmanager", "1 of 2 Alertmanagers (http://am)"),
     "no alertmanager": (Path(sends=()), "block", "alertmanager", "no Alertmanager"),
     "queue": (Path(notify=QUEUE.with_(queue_length=95)), "block", "notification queue", "full (95 of 100)"),
     "dropped": (Path(notify=QUEUE.with_(dropped=3)), "warn", "notification queue", "dropped 3"),

@@ -89,7 +89,7 @@ def _in_prometheus(
 
 def _on_the_way(plan: Plan, observer: PathObserver, now: float, started_at: float) -> Iterable[Finding]:
     age_s = now - started_at if started_at else float("inf")
-    yield from _look("alertmanager", lambda: alertmanager.discovered(observer.sends_to(), age_s))
+    yield from _look("alertmanager", lambda: alertmanager.discovered(observer, age_s))
     yield from _look("notification queue", lambda: alertmanager.queue(observer.notifier()))
     yield from _look("alertmanager", lambda: alertmanager.arrives(observer, now))
     yield from _look("routing", lambda: alertmanager.Way(plan, observer, now).check())

@@ -49,11 +49,25 @@ def already_active(plan: Plan, alerts: Sequence[AlertmanagerAlert]) -> Iterator[
             yield block("already firing", text, "let it resolve first; a drill cannot prove an alert that is on")
 
 
-def discovered(urls: Sequence[str], age_s: float) -> Iterator[Finding]:
-    """Find a Prometheus that sends its alerts nowhere; *age_s* is how long it has been running."""
-    if not urls and age_s > DISCOVERY_S:
+def discovered(observer: PathObserver, age_s: float) -> Iterator[Finding]:
+    """Find a Prometheus, running for *age_s*, that sends to no Alertmanager, or to fewer than a cluster has.
+
+    Peers tell each other of notifications and silences, never of alerts: each must get every alert itself
+    (https://prometheus.io/docs/alerting/latest/alertmanager/#high-availability). Raises Unavailable.
+    """
+    sends_to = observer.sends_to()
+    peers = [one for one in observer.alertmanager_status() if not one.error]
+    if age_s <= DISCOVERY_S:
+        return
+    if not sends_to:
         text = "Prometheus sends its alerts to no Alertmanager"
         yield block("alertmanager", text, "set alerting.alertmanagers in its configuration")
+    elif len(sends_to) < len(peers):
+        text = (
+            f"Prometheus sends alerts to {len(sends_to)} of {len(peers)} Alertmanagers ({', '.join(sends_to)}): "
+            "the others know of none, and cannot page when it is down"
+        )
+        yield warn("alertmanager", text, "list every peer in alerting.alertmanagers, not a load balancer")
 
 
 def queue(notifier: Notifier) -> Iterator[Finding]:
