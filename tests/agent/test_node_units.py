@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -84,6 +87,33 @@ def test_processes_become_containers_and_their_pod_with_both_versions(tmp_path: 
 def test_a_container_whose_processes_all_ended_has_no_main_process() -> None:
     dead = Process(20, parent=3, started=1, state="Z")
     assert Container(ID, SLICE, {}, (dead,)).main is None
+
+
+def test_many_who_ask_at_once_share_a_pass_that_began_after_they_asked() -> None:
+    begun: list[float] = []
+    asked_by_all = threading.Event()
+
+    def scan() -> dict[str, Container]:
+        begun.append(time.monotonic())
+        asked_by_all.wait(10)
+        return {str(len(begun)): Container("", "", {}, ())}
+
+    scans = containers.Scans(scan)
+
+    def ask() -> tuple[float, str]:
+        asked = time.monotonic()
+        return asked, next(iter(scans.fresh()))
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = [pool.submit(ask) for _ in range(20)]
+        time.sleep(0.2)  # all of them have asked while the first pass was under way
+        asked_by_all.set()
+        found = [answer.result(10) for answer in answers]
+    assert all(begun[int(number) - 1] >= asked for asked, number in found)
+    assert len(begun) <= 3
+    before = len(begun)
+    scans.fresh()
+    assert len(begun) == before + 1
 
 
 def test_gateways_are_read_in_the_machines_byte_order() -> None:

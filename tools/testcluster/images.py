@@ -161,7 +161,7 @@ def _forget_old(place: Path) -> None:
 
 
 def _base_key() -> str:
-    return key_of(packages(), _PROGRAMS, _LIBRARIES, _UNUSED_STDLIB, HERE / "trees.py")
+    return key_of(packages(), _PROGRAMS, _LIBRARIES, _UNUSED_STDLIB, HERE / "trees.py", "stdlib compiled")
 
 
 def _base(tree: Path, cache: Cache, parts: Parts, steps: Steps) -> None:
@@ -170,8 +170,9 @@ def _base(tree: Path, cache: Cache, parts: Parts, steps: Steps) -> None:
     trees.closure(rootfs, _PROGRAMS, tree, [*_LIBRARIES, *_extensions(rootfs)])
     shutil.copytree(
         rootfs / _STDLIB, tree / _STDLIB, symlinks=True, dirs_exist_ok=True,
-        ignore=shutil.ignore_patterns(*_UNUSED_STDLIB),
+        ignore=shutil.ignore_patterns("__pycache__", *_UNUSED_STDLIB),
     )  # fmt: skip
+    _compile(tree / _STDLIB, tree, rootfs)
     for name, to in (("python3", "python3.11"), ("python", "python3.11"), ("sh", "dash")):
         trees.link(tree / "usr/bin" / name, to)
     if (rootfs / "usr/lib/tc").is_dir():
@@ -237,7 +238,8 @@ def _source(tree: Path, cache: Cache, parts: Parts, steps: Steps) -> None:
 def _compile(folder: Path, tree: Path, rootfs: Path, leave_out: str = "") -> None:
     """Compile by the Python that will run it, which is the image's: its file system is read-only in a pod.
 
-    Bytecode that trusts its place (``unchecked-hash``): the same sources give the same bytes.
+    Bytecode that trusts its place (``unchecked-hash``): the same sources give the same bytes, and the layer, whose
+    files are all of one date, does not make it stale.
     """
     libraries = ":".join(str(rootfs / each / "x86_64-linux-gnu") for each in ("usr/lib", "lib"))
     excluded = ["-x", leave_out] if leave_out else []

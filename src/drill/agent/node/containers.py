@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,6 +101,25 @@ def containers(proc: Path = Path("/proc")) -> dict[str, Container]:
         for each, where in scopes.items()
         if each in members
     }
+
+
+class Scans:
+    """Passes over ``/proc`` that everybody shares who had asked before one began. May be called by many threads."""
+
+    def __init__(self, scan: Callable[[], dict[str, Container]] = containers) -> None:
+        self._scan = scan
+        self._lock = threading.Lock()
+        self._began = -1.0
+        self._found: dict[str, Container] = {}
+
+    def fresh(self) -> dict[str, Container]:
+        """Return what :func:`containers` found in a pass that began after this call."""
+        asked = time.monotonic()
+        with self._lock:
+            if self._began < asked:
+                began = time.monotonic()
+                self._began, self._found = began, self._scan()
+            return self._found
 
 
 def _placed(text: str) -> tuple[str, dict[str, str]]:

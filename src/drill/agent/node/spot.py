@@ -83,6 +83,7 @@ class Node:
             enter_namespace(f"/proc/{first}/ns/cgroup", CLONE_NEWCGROUP)
         self.mounts = controllers_of(parse_mounts(Path(f"/proc/{first}/mountinfo").read_text()))
         self.netns = namespace_identity(f"/proc/{first}/ns/net")
+        self._scans = containers.Scans()
 
     def directory(self, controller: str, path: str) -> str:
         """Return where cgroup *path* of *controller* is seen from here; ``''`` when it is not."""
@@ -117,7 +118,7 @@ class Node:
 
     def family(self, pod: PodPlace) -> list[Container]:
         """Return the containers of *pod* that have processes, oldest first: the sandbox, if there is one."""
-        return containers.of_pod(containers.containers().values(), pod.uid, pod.container)
+        return containers.of_pod(self._scans.fresh().values(), pod.uid, pod.container)
 
     def spot(self, own: Container | None, main: Process | None, family: Iterable[Container]) -> Spot:
         """Put together what is known of container *own* of the pod *family*."""

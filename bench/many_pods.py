@@ -1,7 +1,7 @@
 """Many pods at once on the test cluster, against the peers: faults into N pods, N pod deletions, near and far.
 
-    python bench/kubernetes.py --pods 50 --deletions 200
-    python bench/kubernetes.py --krkn-python VENV/bin/python     # and krkn-lib, from a venv that has it
+    python bench/many_pods.py --pods 50 --deletions 200
+    python bench/many_pods.py --krkn-python VENV/bin/python     # and krkn-lib, from a venv that has it
 
 *near* is the API server as it is; *far* has a round trip of 50 ms, made by a TCP proxy here. The peer for faults is
 one helper pod for each target pod, as other tools do it, with the same agent. The peers for deletions are
@@ -51,6 +51,13 @@ pods = api.list_pods(sys.argv[2], "bench=1")
 began = time.perf_counter()
 for name in pods:
     api.delete_pod(name, sys.argv[2])
+print(time.perf_counter() - began)
+"""
+CHAOSTOOLKIT = """
+import sys, time
+from chaosk8s.pod.actions import terminate_pods
+began = time.perf_counter()
+terminate_pods(label_selector="bench=1", all=True, ns=sys.argv[2])
 print(time.perf_counter() - began)
 """
 BACKEND = {"host": "nfqueue", "netem": "netem"}
@@ -195,8 +202,6 @@ def faults(field: Field, access: Access, pods: list[PodRef]) -> Iterator[tuple[s
 
 
 def deletions(field: Field, access: Access, count: int, krkn: str) -> Iterator[tuple[str, str]]:
-    from chaosk8s.pod.actions import terminate_pods
-
     pods = field.sow_gated(count)
     home = paths.all_of("Pod", field.namespace)
     api = Api(access)
@@ -205,18 +210,21 @@ def deletions(field: Field, access: Access, count: int, krkn: str) -> Iterator[t
             lambda: list(pool.map(lambda pod: api.delete(f"{home}/{pod.name}", uid=pod.metadata.uid), pods))
         )
     yield "drill", f"{took:.1f} s"
-    field.sow_gated(count)
-    os.environ["KUBECONFIG"] = access.kubeconfig
-    secrets_ = {"KUBERNETES_CONTEXT": access.context}
-    took = timed(lambda: terminate_pods(label_selector="bench=1", all=True, ns=field.namespace, secrets=secrets_))
-    yield "chaostoolkit terminate_pods", f"{took:.1f} s"
+    yield "chaostoolkit terminate_pods", peer(field, access, count, sys.executable, CHAOSTOOLKIT)
     if krkn:
-        field.sow_gated(count)
-        done = subprocess.run(
-            [krkn, "-c", KRKN, access.kubeconfig, field.namespace], capture_output=True, text=True
-        )
-        said = f"{float(done.stdout):.1f} s" if done.returncode == 0 else f"failed: {done.stderr.splitlines()[-1]}"
-        yield "krkn-lib delete_pod", said
+        yield "krkn-lib delete_pod", peer(field, access, count, krkn, KRKN)
+
+
+def peer(field: Field, access: Access, count: int, python: str, program: str) -> str:
+    """What *program* needs for *count* pods, in a process of its own: clients read a kubeconfig once, at import."""
+    field.sow_gated(count)
+    env = {**os.environ, "KUBECONFIG": access.kubeconfig}
+    command = [python, "-c", program, access.kubeconfig, field.namespace]
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    if done.returncode:
+        return f"failed: {done.stderr.splitlines()[-1]}"
+    left = len(field._pods(paths.all_of("Pod", field.namespace)))
+    return f"{float(done.stdout.splitlines()[-1]):.1f} s" + (f", {left} left" if left else "")
 
 
 def main() -> int:
