@@ -71,6 +71,14 @@ def test_a_kubeconfig_that_cannot_be_read(demo: Shop, tmp_path: Path) -> None:
     refused(demo, before, said, 2, "no context")
 
 
+def test_rights_for_a_namespace_that_is_not_there(demo: Shop, tmp_path: Path) -> None:
+    """Nothing is installed by halves: the role bindings of the one that is there are as before, too."""
+    before = demo.state(NAMESPACE)
+    words = ("k8s", "install", "--context", "kind-drill", "--namespace", NAMESPACE, "--monitoring", "observability")
+    said = demo.call("drill", *words, cwd=tmp_path)
+    refused(demo, before, said, 2, "no namespace observability in the cluster; nothing was changed", "--monitoring")
+
+
 def kubeconfig(demo: Shop, folder: Path, token: str) -> Path:
     """The suite's kubeconfig with *token* in place of the administrator's certificate."""
     content = yaml.safe_load(demo.cluster.kubeconfig.read_text())

@@ -15,6 +15,8 @@ from drill.target.kubernetes import podspec
 from drill.target.kubernetes.conversation import PROTOCOL, Conversation, Said
 from drill.target.kubernetes.holding import left_behind, place
 from drill.target.kubernetes.lines import exec_query
+from drill.target.kubernetes.objects import Pod
+from drill.target.kubernetes.pods import Waiting
 from drill.target.kubernetes.podspec import HelperSettings, ephemeral_container, helper_name, helper_pod
 from drill.target.kubernetes.ports import PodRef
 
@@ -75,6 +77,14 @@ def test_what_remains_is_named_with_its_pod() -> None:
     with pytest.raises(ActionFailed, match="web-0: left behind: nft table drill_x"):
         left_behind(POD, {"cleared": {"remains": ["nft table drill_x"]}})
     assert place(POD)["path"] == "/data"
+
+
+def test_a_helper_its_node_refuses_is_named_with_the_nodes_words() -> None:
+    why = "Pod was rejected: Node didn't have enough resource: cpu, requested: 20, used: 1990, capacity: 2000"
+    status = {"phase": "Failed", "reason": "OutOfcpu", "message": why}
+    refused = Pod.model_validate({"metadata": {"name": "h"}, "spec": {"nodeName": "n1"}, "status": status})
+    with pytest.raises(Unavailable, match="the helper pod on n1 cannot run: Failed: OutOfcpu: Pod was rejected"):
+        Waiting(["n1"], lambda _: None).look_at(refused)
 
 
 class FakeStream:

@@ -119,10 +119,9 @@ def _injection_line(event: e.AnyEvent, view: View) -> str:
         case e.InjectionEffective():
             return f"{event.injection}: in effect on every replica; the alert clock runs"
         case e.InjectionEnded():
-            failed = view.injections[event.injection].state == "undo failed"
-            return f"{event.injection}: " + (
-                "the undo FAILED; what is left is looked at now" if failed else "undone"
-            )
+            if view.injections[event.injection].state == "undo failed":
+                return f"{event.injection}: ! the undo FAILED; what is left is looked at now"
+            return f"{event.injection}: undone"
         case e.CleanChecked():
             return f"{event.injection}: " + (
                 "verified clean" if event.clean else f"! NOT clean: {'; '.join(event.differences)}"

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from drill.core.errors import UsageError
 from drill.target.kubernetes import manifests, objects, paths
 from drill.target.kubernetes.api import Api
 from drill.target.kubernetes.manifests import Wanted
@@ -34,7 +35,12 @@ def path_of(one: Mapping[str, Any]) -> str:
 
 
 def install(api: Api, wanted: Wanted) -> Iterator[str]:
-    """Apply everything; yield a line for each object. Raises ApiFailed."""
+    """Apply everything; yield a line for each object. Raises UsageError before the first, ApiFailed."""
+    named = dict.fromkeys([*wanted.targets, *wanted.monitoring])
+    missing = [name for name in named if name != paths.SYSTEM and _version(api, paths.namespace(name)) is None]
+    if missing:
+        what = f"there is no namespace {', '.join(missing)} in the cluster; nothing was changed"
+        raise UsageError(what, hint="--namespace names the target's, --monitoring that of the servers")
     for one in manifests.objects(wanted):
         yield f"{apply(api, one)}: {name_of(one)}"
 

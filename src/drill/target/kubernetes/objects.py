@@ -218,6 +218,9 @@ class PodStatus(Seen):
     """A pod's status."""
 
     phase: str = ""
+    reason: str = ""
+    message: str = ""
+    """Why a pod failed that no container could say: refused by its node, evicted."""
     pod_ip: str = Field("", alias="podIP")
     host_ip: str = Field("", alias="hostIP")
     conditions: tuple[Condition, ...] = ()

@@ -42,7 +42,7 @@ class HelperPods:
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="drill-helper") as pool:
             for outcome in [pool.submit(self._create, *each) for each in manifests.items()]:
                 outcome.result()
-        self._until_running(_Waiting(manifests, runs))
+        self._until_running(Waiting(manifests, runs))
 
     def refused(self, node: str, manifest: Mapping[str, object]) -> Hindrance | None:
         """Say why the pod for *node* would not be let in; asked by a dry run. Raises ApiFailed."""
@@ -60,7 +60,7 @@ class HelperPods:
                 return
             raise Unavailable(f"no helper pod on {node}: {error}", hint=error.hint) from error
 
-    def _until_running(self, waiting: _Waiting) -> None:
+    def _until_running(self, waiting: Waiting) -> None:
         deadline = time.monotonic() + READY_S
         while waiting.nodes:
             listed = self._api.list(self._home, Pod, labels=self._labels)
@@ -74,7 +74,7 @@ class HelperPods:
                 raise Unavailable(f"helper pods do not run within {READY_S:g} s: {words}")
             self._watch(listed.metadata.resource_version, waiting, remaining)
 
-    def _watch(self, version: str, waiting: _Waiting, within_s: float) -> None:
+    def _watch(self, version: str, waiting: Waiting, within_s: float) -> None:
         try:
             for change in self._api.watch(self._home, labels=self._labels, version=version, within_s=within_s):
                 if change.kind in ("ADDED", "MODIFIED"):
@@ -129,7 +129,7 @@ class HelperPods:
         return [pod.name for pod in every if pod.status.phase in ("Succeeded", "Failed")]
 
 
-class _Waiting:
+class Waiting:
     """The nodes whose helper does not run yet, each with what is known of why."""
 
     def __init__(self, nodes: Iterable[str], runs: Callable[[str], object]) -> None:
@@ -147,9 +147,15 @@ class _Waiting:
             return
         states = [one.state.waiting for one in pod.status.container_statuses if one.state.waiting]
         reason = states[0].reason if states else ""
-        words = f"{reason}: {states[0].message}" if states else pod.status.phase or "Pending"
+        words = f"{reason}: {states[0].message}" if states else _phase(pod)
         self.nodes[node] = words.strip(": ")
         if pod.status.phase == "Failed" or reason in HOPELESS:
             raise Unavailable(
                 f"the helper pod on {node} cannot run: {words}", hint="does the node have room and know the image?"
             )
+
+
+def _phase(pod: Pod) -> str:
+    """``Pending``, or ``Failed: OutOfcpu: Pod was rejected: …`` where the node says why."""
+    status = pod.status
+    return ": ".join(word for word in (status.phase or "Pending", status.reason, status.message) if word)
