@@ -79,15 +79,15 @@ leaks: setup ## Kill drill's processes at random (N=500) and look for anything t
 leaks-cluster: setup ## The same on the test cluster (N=50), kubelet and API server among the victims; it must be up.
 	@$(BIN)/python -m bench.leaks.cluster --n $(or $(N),50) $(if $(INTO),--into $(INTO)) $(if $(MINUTES),--minutes $(MINUTES))
 
-# The sandbox's tests run one after another: each wants the machine's time for itself. Those of the alert path
-# mostly wait for servers of their own, so they run beside them.
-BESIDE := tests/e2e/alert_path
+# The sandbox's tests run one after another: each wants the machine's time for itself. Those that need no sandbox
+# (servers of their own, promtool, a browser) run beside them.
+BESIDE := $(addprefix tests/,e2e/alert_path alerting docs observe report security web)
 
 e2e:
 	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
 	$(BIN)/pytest -q -m "$(REAL)" $(BESIDE) > "$$log" 2>&1 & beside=$$!; \
 	failed=0; \
-	$(BIN)/pytest -q -m "$(REAL)" --ignore=$(BESIDE) || failed=1; \
+	$(BIN)/pytest -q -m "$(REAL)" $(addprefix --ignore=,$(BESIDE)) || failed=1; \
 	wait $$beside || failed=1; \
 	cat "$$log"; exit $$failed
 

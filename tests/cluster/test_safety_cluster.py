@@ -199,8 +199,8 @@ def test_abort_ends_a_live_run_of_another_machine_and_lets_none_begin(
         assert [event["clean"] for event in run.events() if event["kind"] == "clean"] == [True]
         assert admin_api.get(cart, objects.Service).metadata.annotations == before
         refused = live.drill(
-            here, admin.kubeconfig, "run", "latency-spike", *words, "--namespace", live.NAMESPACE, "--yes",
-            "--out", str(here / "runs"),
+            here, admin.kubeconfig, "run", "latency-spike", *words, "--service", "cart",
+            "--namespace", live.NAMESPACE, "--yes", "--out", str(here / "runs"),
         )  # fmt: skip
         assert refused.returncode == 4
         assert f"drill abort --context {admin.context} --clear" in refused.stdout + refused.stderr

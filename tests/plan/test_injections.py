@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from drill.core.facts import Ability
-from drill.faults.registry import faults
-from drill.plan.injections import choose_backend, missing_at
+from drill.faults.registry import faults, parameter_models
+from drill.plan.injections import Planned, choose_backend, missing_at, plan_injections
+from drill.scenario.library import find, shipped_roots
+from drill.scenario.loader import load
 from faults.world import facts
 
 LATENCY = faults()["latency"]
@@ -32,6 +34,54 @@ def test_one_replica_that_cannot_decides_for_all_and_its_node_is_named():
     backend, why = chosen(LACKS, ("checkout-0", "checkout-1"))
     assert backend == "nfqueue"
     assert "no netem: no sch_netem in its kernel (node b)" in why
+
+
+def planned_on(missing: dict[str, dict[Ability, str]]) -> Planned:
+    """Latency at every replica of checkout, of which some lack something."""
+    world = facts()
+    services = tuple(
+        service.with_(replicas=tuple(one.with_(missing=missing.get(one.name, {})) for one in service.replicas))
+        for service in world.services
+    )
+    loaded = load(
+        find("latency-spike", shipped_roots()), faults=parameter_models(), overrides={"service": "checkout"}
+    )
+    assert loaded.scenario is not None
+    return plan_injections(loaded.scenario, loaded.fault_params, world.with_(services=services), faults(), seed=1)
+
+
+TWO_KERNELS: dict[str, dict[Ability, str]] = {
+    "checkout-0": {"nfqueue": "no IPv4 in nf_tables", "envoy": "no redirect"},
+    "checkout-1": {"netem": "no sch_netem"},
+    "checkout-2": {"netem": "no sch_netem"},
+}
+
+
+def test_nodes_of_different_kernels_get_the_backend_each_can_do():
+    (injection,) = planned_on(TWO_KERNELS).injections
+    held = {step.action.replica: step.action.fault.backend for step in injection.steps}
+    assert held == {"checkout-0": "netem", "checkout-1": "nfqueue", "checkout-2": "nfqueue"}
+    assert injection.backend == "netem + nfqueue"
+    assert "checkout-1" in injection.why
+    assert "no sch_netem" in injection.why
+
+
+def test_backends_of_different_effect_are_not_mixed():
+    lacks = {**TWO_KERNELS, "checkout-1": {"netem": "no sch_netem", "nfqueue": "no nf_queue"}}
+    planned = planned_on(lacks)
+    assert not planned.injections
+    (complaint,) = planned.complaints
+    assert "would not be the same at all replicas" in complaint.message
+    assert "checkout-1" in complaint.message
+
+
+def test_a_replica_without_any_backend_is_named_with_its_reasons():
+    lacks = {**TWO_KERNELS, "checkout-2": dict.fromkeys(("netem", "nfqueue", "envoy"), "nothing works here")}
+    planned = planned_on(lacks)
+    assert not planned.injections
+    (complaint,) = planned.complaints
+    assert "cannot be made on" in complaint.message
+    assert "nothing works here" in complaint.message
 
 
 def test_pod_kill_evicts_where_there_is_an_api_and_kills_where_there_is_none():

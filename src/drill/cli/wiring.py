@@ -224,7 +224,7 @@ def _end(run_dir: Path, plan: Plan, journal: Journal, runner: Runner | None, lef
     elif broken:
         raise Aborted(
             f"{broken}; the drill was stopped and everything it did is undone",
-            hint=f"make room for {run_dir} and start again; what was seen until then is not a result",
+            hint=f"{run_dir} must have room and be writable; start again: what was seen until then is no result",
         )
     assert report is not None
     return RunResult(run_dir, report, report.exit_code)

@@ -85,9 +85,9 @@ def _plan_one(
         planned.complaints.append(Complaint((*place, "target", "peer"), text, "leave out `peer`"))
         return
     replicas = choose_replicas(service, injection.target.pods, f"{seed}/{injection.id}")
-    missing = missing_at(replicas, facts)
-    backend, why = choose_backend([way for way in ways if way.peers or not injection.target.peer], missing)
-    if backend is None:
+    usable = [way for way in ways if way.peers or not injection.target.peer]
+    backends, why = choose_backends(usable, replicas, facts)
+    if not backends:
         text = f"fault '{fault.name}' cannot be made on {facts.target}: {why}"
         planned.complaints.append(
             Complaint((*place, "fault"), text, "drill doctor says what is missing and how to get it")
@@ -95,15 +95,23 @@ def _plan_one(
         return
     for_s, peer = injection.for_ / facts.fast_forward, injection.target.peer
     sites = [Site(injection.id, facts, service, replica, for_s, peer, replicas) for replica in replicas]
-    timed = [one for site in sites for one in fault.actions(params, backend.name, site)]
+    names = [backends[replica.name].name for replica in replicas]
+    promises = [(fault.effect(params, name, sites[0]), fault.outcome(params, name, sites[0])) for name in names]
+    effect, outcome = promises[0]
+    if any(promise != promises[0] for promise in promises):
+        text = f"fault '{fault.name}' would not be the same at all replicas: {why}"
+        hint = "choose replicas of one kind of node, or state a `backend` that works at all of them"
+        planned.complaints.append(Complaint((*place, "fault"), text, hint))
+        return
+    timed = [one for name, site in zip(names, sites, strict=True) for one in fault.actions(params, name, site)]
     steps = [Step(at_s=at_s, action=action, undo=undo_of(action)) for at_s, action in _once(timed)]
     planned.injections.append(
         PlannedInjection(
             id=injection.id,
             fault=fault.name,
-            backend=backend.name,
+            backend=" + ".join(dict.fromkeys(names)),
             why=why,
-            way=_way(backend, facts),
+            way=_way(backends[replicas[0].name], facts),
             places={one.name: one.place for one in replicas if one.place},
             service=service.name,
             replicas=tuple(replica.name for replica in replicas),
@@ -111,7 +119,7 @@ def _plan_one(
             at_s=injection.at / facts.fast_forward,
             for_s=for_s,
             steps=tuple(sorted(steps, key=lambda step: step.at_s)),
-            effect=fault.effect(params, backend.name, sites[0]),
+            effect=effect,
         )
     )
     planned.hits.append(
@@ -119,7 +127,7 @@ def _plan_one(
             injection=injection.id,
             service=service.name,
             share=len(replicas) / len(service.replicas),
-            outcome=fault.outcome(params, backend.name, sites[0]),
+            outcome=outcome,
             peer=injection.target.peer,
         )
     )
@@ -133,6 +141,28 @@ def _once(timed: Sequence[TimedAction]) -> list[TimedAction]:
 def _way(backend: Backend, facts: Facts) -> str:
     """``api``, ``helper`` or ``ephemeral`` where there is a choice; empty in the sandbox."""
     return "api" if backend.api else facts.agents
+
+
+def choose_backends(
+    ways: Sequence[Backend], replicas: Sequence[Replica], facts: Facts
+) -> tuple[Mapping[str, Backend], str]:
+    """Return the backend of each replica by its name, and why: one that works at all of them, else one for each.
+
+    Nodes of one cluster may have different kernels. Empty, with the reason, when some replica has none.
+    """
+    common, why = choose_backend(ways, missing_at(replicas, facts))
+    if common is not None:
+        return {replica.name: common for replica in replicas}, why
+    found, words = {}, []
+    for replica in replicas:
+        own, reason = choose_backend(ways, missing_at([replica], facts))
+        if own is None:
+            return {}, f"at {replica.name}: {reason}" if replica.missing else why
+        found[replica.name] = own
+        words.append(f"{replica.name} ({replica.place or 'its node'}) by {own.name}: {reason}")
+    if len({way.api for way in found.values()}) > 1:
+        return {}, why
+    return found, f"the nodes differ: {'; '.join(words)}"
 
 
 def missing_at(replicas: Sequence[Replica], facts: Facts) -> Mapping[Ability, str]:
