@@ -93,9 +93,9 @@ class ClusterGround:
         return self.admin.list(paths.NODES, objects.Node).items
 
     def serving(self) -> bool:
-        """True when every pod of every part serves, and no other pod is there."""
+        """True when every pod of every part serves, no other pod is there, and a user is answered."""
         pods = self.admin.list(paths.all_of("Pod", self.namespace), objects.Pod).items
-        return len(pods) == 4 and all(pod.ready for pod in pods)
+        return len(pods) == 4 and all(pod.ready for pod in pods) and self.ask().status == 200
 
     def close(self) -> None:
         self.agents.close()
