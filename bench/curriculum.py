@@ -106,7 +106,8 @@ def _win(terminal: Terminal, scenario: Scenario, text: str) -> None:
 def _cures(scenario: Scenario, address: str) -> Iterator[str]:
     """The commands of the scenario's mitigation, with the pod its runbook's query names."""
     book = find_runbook(scenario.runbook)
-    service = scenario.injections[0].target.service
+    slo = scenario.expect.alerts[0].match["slo"]
+    service = slo.rpartition("-")[0]  # whose owner is paged; the fault may be elsewhere
     for play_ in scenario.people.mitigation:
         cell = book.cell(play_.cell)
         assert cell is not None
