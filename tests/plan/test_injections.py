@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from drill.core.facts import Ability
 from drill.faults.registry import faults, parameter_models
 from drill.plan.injections import Planned, choose_backend, missing_at, plan_injections
@@ -82,6 +84,31 @@ def test_a_replica_without_any_backend_is_named_with_its_reasons():
     (complaint,) = planned.complaints
     assert "cannot be made on" in complaint.message
     assert "nothing works here" in complaint.message
+
+
+@pytest.mark.parametrize(
+    ("calls", "known", "complains"),
+    [
+        (("payment", "cart"), False, False),
+        (("cart",), False, True),
+        ((), False, False),  # nobody has said what it calls
+        ((), True, True),
+    ],
+)
+def test_a_caller_that_does_not_call_is_no_peer(calls: tuple[str, ...], known: bool, complains: bool) -> None:
+    world = facts()
+    services = tuple(one.with_(calls=calls) if one.name == "checkout" else one for one in world.services)
+    loaded = load(find("dependency-down", shipped_roots()), faults=parameter_models())
+    assert loaded.scenario is not None
+    there = world.with_(services=services, knows_calls=known)
+    planned = plan_injections(loaded.scenario, loaded.fault_params, there, faults(), seed=1)
+    assert bool(planned.injections) is not complains
+    said = [(one.path, one.message, one.hint) for one in planned.complaints]
+    assert said == [
+        (("injections", 0, "target", "peer"),
+         "checkout does not call payment: nobody would notice that it cannot",
+         "it calls cart" if calls else "it calls no other service"),
+    ][: int(complains)]  # fmt: skip
 
 
 def test_pod_kill_evicts_where_there_is_an_api_and_kills_where_there_is_none():

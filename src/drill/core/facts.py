@@ -89,6 +89,8 @@ class Facts(Value):
     """How long a killed replica usually takes to serve again."""
     client_timeout_s: float = 0.0
     """How long a user waits before giving up; 0: unknown."""
+    knows_calls: bool = False
+    """A service without ``calls`` calls nothing; else nobody has said what it calls."""
     agents: str = ""
     """How agents get to a replica: ``helper`` or ``ephemeral``; empty where there is only one way."""
 

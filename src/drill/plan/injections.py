@@ -63,9 +63,15 @@ def _complaints(injection: Injection, facts: Facts) -> Iterator[Complaint]:
     elif not service.replicas:
         hint = "nothing of it runs now: start it, or look at what it selects"
         yield Complaint(("target", "service"), f"service '{service.name}' has no replica to break", hint)
-    if injection.target.peer and facts.service(injection.target.peer) is None:
+    if not injection.target.peer:
+        return
+    peer = facts.service(injection.target.peer)
+    if peer is None:
         text = f"{facts.target} has no service '{injection.target.peer}'"
         yield Complaint(("target", "peer"), text, did_you_mean(injection.target.peer, names))
+    elif service is not None and service.name not in peer.calls and (peer.calls or facts.knows_calls):
+        text = f"{peer.name} does not call {service.name}: nobody would notice that it cannot"
+        yield Complaint(("target", "peer"), text, f"it calls {', '.join(peer.calls) or 'no other service'}")
 
 
 def _plan_one(

@@ -55,6 +55,7 @@ def facts_of(
         exempt=(topology.HOST_ADDRESS,),
         restart_s=spec.restart_delay_s + 0.3,
         client_timeout_s=topology.CLIENT_TIMEOUT_S,
+        knows_calls=True,
     )
 
 
