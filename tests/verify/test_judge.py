@@ -68,6 +68,16 @@ def test_deadlines_replace_predictions(name: str) -> None:
     assert judge(make(), journal(replace(GOOD, predictions=()))).alerts[0].verdict is expected
 
 
+@pytest.mark.parametrize(("until", "explained"), [(12.3, True), (20.0, False)])
+def test_a_page_that_comes_and_goes_between_two_group_intervals_is_explained(until: float, explained: bool) -> None:
+    """Group interval 5 s: after 3 s of firing Alertmanager may have told nobody; after 11 s it had its chance."""
+    silent = tuple(note for note in GOOD.notifications if note.labels != PAGE)
+    verdict = judge(plan(), journal(replace(moved(GOOD, PAGE, 9.3, until), notifications=silent)))
+    assert verdict.alerts[0].verdict is AlertVerdict.NOT_DELIVERED
+    said = "\n".join(verdict.reasons)
+    assert ("it was on for 3s, less than the group_interval of 5s" in said) is explained, said
+
+
 def test_every_value_of_the_enum_is_reached() -> None:
     """No verdict exists that nothing can cause."""
     reached = {verdict for verdict, _ in ALERT_MUTANTS.values()} | {verdict for verdict, _ in PLAN_MUTANTS.values()}

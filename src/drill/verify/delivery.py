@@ -63,7 +63,9 @@ def _claim(
     others = sorted(routed or {note.receiver for note in notes})
     if others and receiver not in others:
         return Claim(verdict=AlertVerdict.MISROUTED, why=f"went to {', '.join(others)} instead of {receiver}")
-    return _undelivered(record, receiver, bool(seen))
+    claim = _undelivered(record, receiver, bool(seen))
+    brief = _too_brief(record, firing) if claim.verdict is AlertVerdict.NOT_DELIVERED and seen else ""
+    return claim.with_(why=claim.why + brief)
 
 
 def _in_time(record: Record, receiver: str, took_s: float) -> Claim:
@@ -91,6 +93,17 @@ def _undelivered(record: Record, receiver: str, seen: bool) -> Claim:
     dead = record.lost("alertmanager")
     how = f"Alertmanager did not answer ({dead[-1].error})" if dead else "Alertmanager never showed it"
     return Claim(verdict=AlertVerdict.NOT_DELIVERED, why=f"{how}, and no notification arrived at {receiver}")
+
+
+def _too_brief(record: Record, firing: SeenSpan) -> str:
+    """Why Alertmanager may have told nobody: a group is told again after ``group_interval``, of what is on then."""
+    lasted, between = firing.end - firing.start, record.plan.group_interval_s
+    if firing.open or lasted >= between:
+        return ""
+    return (
+        f": it was on for {format_duration(lasted)}, less than the group_interval of {format_duration(between)}, "
+        "and of what comes and goes between two of them nobody is told"
+    )
 
 
 def _suppressor(alert: AlertmanagerAlert) -> str:
