@@ -85,30 +85,15 @@ def _plan_one(
 ) -> None:
     service = facts.service(injection.target.service)
     assert service is not None  # _complaints has checked it
-    ways = fault.backends(params)
-    if injection.target.peer and not any(way.peers for way in ways):
-        text = f"fault '{fault.name}' ({', '.join(way.name for way in ways)}) cannot be narrowed to one peer"
-        planned.complaints.append(Complaint((*place, "target", "peer"), text, "leave out `peer`"))
-        return
     replicas = choose_replicas(service, injection.target.pods, f"{seed}/{injection.id}")
-    usable = [way for way in ways if way.peers or not injection.target.peer]
-    backends, why = choose_backends(usable, replicas, facts)
-    if not backends:
-        text = f"fault '{fault.name}' cannot be made on {facts.target}: {why}"
-        planned.complaints.append(
-            Complaint((*place, "fault"), text, "drill doctor says what is missing and how to get it")
-        )
-        return
     for_s, peer = injection.for_ / facts.fast_forward, injection.target.peer
     sites = [Site(injection.id, facts, service, replica, for_s, peer, replicas) for replica in replicas]
-    names = [backends[replica.name].name for replica in replicas]
-    promises = [(fault.effect(params, name, sites[0]), fault.outcome(params, name, sites[0])) for name in names]
-    effect, outcome = promises[0]
-    if any(promise != promises[0] for promise in promises):
-        text = f"fault '{fault.name}' would not be the same at all replicas: {why}"
-        hint = "choose replicas of one kind of node, or state a `backend` that works at all of them"
-        planned.complaints.append(Complaint((*place, "fault"), text, hint))
+    made = _made(fault, params, sites)
+    if isinstance(made, Complaint):
+        planned.complaints.append(Complaint((*place, *made.path), made.message, made.hint))
         return
+    names = [backend.name for backend in made.backends]
+    effect, outcome = fault.effect(params, names[0], sites[0]), fault.outcome(params, names[0], sites[0])
     timed = [one for name, site in zip(names, sites, strict=True) for one in fault.actions(params, name, site)]
     steps = [Step(at_s=at_s, action=action, undo=undo_of(action)) for at_s, action in _once(timed)]
     planned.injections.append(
@@ -116,8 +101,8 @@ def _plan_one(
             id=injection.id,
             fault=fault.name,
             backend=" + ".join(dict.fromkeys(names)),
-            why=why,
-            way=_way(backends[replicas[0].name], facts),
+            why=made.why,
+            way=_way(made.backends[0], facts),
             places={one.name: one.place for one in replicas if one.place},
             service=service.name,
             replicas=tuple(replica.name for replica in replicas),
@@ -137,6 +122,38 @@ def _plan_one(
             peer=injection.target.peer,
         )
     )
+
+
+@dataclass(frozen=True)
+class Made:
+    """How a fault is made at each of its sites, in their order, and why so."""
+
+    backends: tuple[Backend, ...]
+    why: str
+
+
+def _made(fault: Fault, params: Params, sites: Sequence[Site]) -> Made | Complaint:
+    """Choose how the fault is made at *sites*, or complain, with a path from the injection on."""
+    facts, peer = sites[0].facts, sites[0].peer
+    ways = fault.backends(params)
+    usable = [way for way in ways if way.peers or not peer]
+    if not usable:
+        text = f"fault '{fault.name}' ({', '.join(way.name for way in ways)}) cannot be narrowed to one peer"
+        return Complaint(("target", "peer"), text, "leave out `peer`")
+    backends, why = choose_backends(usable, [site.replica for site in sites], facts)
+    if not backends:
+        text = f"fault '{fault.name}' cannot be made on {facts.target}: {why}"
+        return Complaint(("fault",), text, "drill doctor says what is missing and how to get it")
+    made = Made(tuple(backends[site.replica.name] for site in sites), why)
+    promises = [
+        (fault.effect(params, one.name, sites[0]), fault.outcome(params, one.name, sites[0]))
+        for one in made.backends
+    ]
+    if any(promise != promises[0] for promise in promises):
+        text = f"fault '{fault.name}' would not be the same at all replicas: {why}"
+        hint = "choose replicas of one kind of node, or state a `backend` that works at all of them"
+        return Complaint(("fault",), text, hint)
+    return made
 
 
 def _once(timed: Sequence[TimedAction]) -> list[TimedAction]:
