@@ -261,6 +261,14 @@ class Elements(HTMLParser):
         self.active += [(tag, name, value) for name, value in attrs if name in loads or name.startswith("on")]
 
 
+@pytest.mark.parametrize(("until", "said"), [(30.3, "before the fault ended"), (46.3, "after the fault ended")])
+def test_when_a_page_resolved_is_a_time_before_or_after_the_faults_end(until: float, said: str) -> None:
+    page = to_html(report_of(moved(GOOD, PAGE, 9.3, until))).replace("\N{NO-BREAK SPACE}", " ")
+    facts = page[page.index("<dt>Resolved") : page.index("<dt>Error budget")]
+    assert said in facts
+    assert re.search(r"<dd>\d+\.\d s</dd>", facts), facts
+
+
 def test_a_planted_script_stays_text_in_html() -> None:
     """Whatever a file, a label or a server says, the page has no script, no handler and loads nothing."""
     page = to_html(poisoned_report())
