@@ -238,7 +238,7 @@ TABLE: dict[str, Case] = {
         spec=RigSpec(peers=2, clustered=True), hooks={"inject": lambda rig: rig.kill("alertmanager-0")},
     ),
     "only one of a cluster is told": case(
-        "Prometheus sends its alerts to the second peer alone", V.ON_TIME, "pass", pages=1,
+        "Prometheus sends its alerts to the second peer alone", V.ON_TIME, "pass", pages=1, preflight="alertmanager",
         spec=RigSpec(peers=2, clustered=True, told=(1,)),
     ),
     "both of a cluster down": case(
