@@ -57,12 +57,10 @@ def discovered(observer: PathObserver, age_s: float) -> Iterator[Finding]:
     """
     sends_to = observer.sends_to()
     peers = [one for one in observer.alertmanager_status() if not one.error]
-    if age_s <= DISCOVERY_S:
-        return
-    if not sends_to:
+    if not sends_to and age_s > DISCOVERY_S:
         text = "Prometheus sends its alerts to no Alertmanager"
         yield block("alertmanager", text, "set alerting.alertmanagers in its configuration")
-    elif len(sends_to) < len(peers):
+    elif 0 < len(sends_to) < len(peers):
         text = (
             f"Prometheus sends alerts to {len(sends_to)} of {len(peers)} Alertmanagers ({', '.join(sends_to)}): "
             "the others know of none, and cannot page when it is down"
