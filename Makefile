@@ -36,7 +36,7 @@ setup-test: setup ## Also get what only tests use: Chromium, user-mode-linux and
 demo: setup ## The main job: break the sandbox's checkout and watch its page fire, arrive and resolve.
 	@$(BIN)/drill run latency-spike --service checkout
 
-test: setup-test check e2e ## Every test that needs no cluster, on real servers too (about 30 minutes on 2 cores).
+test: setup-test check e2e ## Every test that needs no cluster, on real servers too (about 35 minutes on 2 cores).
 
 check: $(INSTALLED) lint types imports unit ## Lint, types, import rules and unit tests (about 2 minutes on 2 cores).
 
