@@ -6,7 +6,9 @@
 *near* is the API server as it is; *far* has a round trip of 50 ms, made by a TCP proxy here. The peer for faults is
 one helper pod for each target pod, as other tools do it, with the same agent. The peers for deletions are
 ``terminate_pods`` of chaostoolkit-kubernetes and ``delete_pod`` of krkn-lib; those pods were never scheduled: what
-is measured is the client and the API server, not a kubelet. Needs the suite's own cluster (tools/testcluster).
+is measured is the client and the API server, not a kubelet. Each work is done ``--rounds`` times, by each in turn,
+another one first each time, and only when what was before is gone; told are the median and the spread. Needs the
+suite's own cluster (tools/testcluster).
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -43,6 +46,8 @@ from drill.target.kubernetes.ports import PodRef
 
 ROUND_TRIP_S = 0.05
 THREADS = 32
+IDLE = 0.2
+"""The share of the machine that may be busy with other things when a round begins: an idle cluster uses some."""
 KRKN = """
 import sys, time
 from krkn_lib.k8s import KrknKubernetes
@@ -68,12 +73,15 @@ class Far:
 
     def __init__(self, host: str, port: int) -> None:
         self.loop = asyncio.new_event_loop()
+        self.serving: set[asyncio.Task[Any] | None] = set()
+        """Keeps the connections' tasks: the loop alone would let them be collected."""
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
         self.server = asyncio.run_coroutine_threadsafe(self._listen(host, port), self.loop).result(10)
         self.port = self.server.sockets[0].getsockname()[1]
 
     async def _listen(self, host: str, port: int) -> asyncio.Server:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self.serving.add(asyncio.current_task())
             far_reader, far_writer = await asyncio.open_connection(host, port)
             await asyncio.gather(self._pipe(reader, far_writer), self._pipe(far_reader, writer))
 
@@ -107,6 +115,19 @@ def timed(work: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
+def busy(seconds: float) -> float:
+    """The share of all CPUs' time in use over the next *seconds*, 0 to 1."""
+
+    def used_and_all() -> tuple[int, int]:
+        ticks = [int(each) for each in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+        return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
+
+    before = used_and_all()
+    time.sleep(seconds)
+    used, every = (now - then for now, then in zip(used_and_all(), before, strict=True))
+    return used / every
+
+
 class Field:
     """A namespace with *count* small pods on one kind of node."""
 
@@ -132,6 +153,16 @@ class Field:
     def sow_gated(self, count: int) -> list[objects.Pod]:
         """Create *count* pods that no scheduler may take."""
         return self._pods(self._create(count, {"schedulingGates": [{"name": "drill.dev/bench"}]}))
+
+    def settle(self) -> None:
+        """Wait until no helper is left, nothing here is being deleted, and the machine is about idle."""
+        every = [paths.all_of("Pod", self.namespace), paths.all_of("Pod", HelperSettings().namespace)]
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            pods = [pod for home in every for pod in self.api.list(home, objects.Pod).items]
+            gone = all(pod.alive and pod.metadata.namespace == self.namespace for pod in pods)
+            if gone and busy(2.0) < IDLE:
+                return
 
     def _pods(self, home: str) -> list[objects.Pod]:
         return [each for each in self.api.list(home, objects.Pod, labels="bench=1").items if each.alive]
@@ -181,56 +212,85 @@ def hold_all(agents_of: Callable[[PodRef], Helpers], pods: list[PodRef], backend
     return applied, released
 
 
-def faults(field: Field, access: Access, pods: list[PodRef]) -> Iterator[tuple[str, str]]:
+Work = Callable[[], tuple[float, str]]
+"""Does the work once: the seconds it took, and what else is to be said of it."""
+
+
+def in_turn(field: Field, rounds: int, works: dict[str, Work]) -> Iterator[tuple[str, str]]:
+    """Each of *works* once a round, another one first each time; what each took and what it said last."""
+    took: dict[str, list[float]] = {name: [] for name in works}
+    said = dict.fromkeys(works, "")
+    names = list(works)
+    for start in range(rounds):
+        for name in names[start % len(names) :] + names[: start % len(names)]:
+            field.settle()
+            seconds, said[name] = works[name]()
+            took[name].append(seconds)
+    for name, times in took.items():
+        yield name, f"{median(times):.1f} s ({min(times):.1f} to {max(times):.1f}){said[name]}"
+
+
+def faults(field: Field, access: Access, pods: list[PodRef]) -> dict[str, Work]:
     settings = HelperSettings(image=field.image)
     backend = BACKEND[field.kernel]
-    one = Helpers(Api(access), settings)
-    ready = timed(lambda: one.prepare([pods[0].node]))
-    applied, released = hold_all(lambda _: one, pods, backend)
-    calls = one._api.calls
-    one.close()
-    yield (
-        "one helper a node",
-        f"{ready + applied:.1f} s (helper {ready:.1f}), released {released:.1f} s, {calls} calls",
-    )
-    api = Api(access)
-    many = {pod.name: Helpers(api, settings) for pod in pods}
-    applied, released = hold_all(lambda pod: many[pod.name], pods, backend)
-    with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(lambda agents: agents.close(), many.values()))
-    yield "one helper a pod", f"{applied:.1f} s, released {released:.1f} s, {api.calls} calls"
+
+    def a_node() -> tuple[float, str]:
+        one = Helpers(Api(access), settings)
+        ready = timed(lambda: one.prepare([pods[0].node]))
+        applied, released = hold_all(lambda _: one, pods, backend)
+        calls = one._api.calls
+        one.close()
+        return ready + applied, f", of it helper {ready:.1f}; released {released:.1f} s, {calls} calls"
+
+    def a_pod() -> tuple[float, str]:
+        api = Api(access)
+        many = {pod.name: Helpers(api, settings) for pod in pods}
+        applied, released = hold_all(lambda pod: many[pod.name], pods, backend)
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(lambda agents: agents.close(), many.values()))
+        return applied, f"; released {released:.1f} s, {api.calls} calls"
+
+    return {"one helper a node": a_node, "one helper a pod": a_pod}
 
 
-def deletions(field: Field, access: Access, count: int, krkn: str) -> Iterator[tuple[str, str]]:
-    pods = field.sow_gated(count)
+def deletions(field: Field, access: Access, count: int, krkn: str) -> dict[str, Work]:
     home = paths.all_of("Pod", field.namespace)
-    api = Api(access)
-    with ThreadPoolExecutor(THREADS) as pool:
-        took = timed(
-            lambda: list(pool.map(lambda pod: api.delete(f"{home}/{pod.name}", uid=pod.metadata.uid), pods))
-        )
-    yield "drill", f"{took:.1f} s"
-    yield "chaostoolkit terminate_pods", peer(field, access, count, sys.executable, CHAOSTOOLKIT)
+
+    def drill() -> tuple[float, str]:
+        pods = field.sow_gated(count)
+        api = Api(access)
+        with ThreadPoolExecutor(THREADS) as pool:
+            took = timed(
+                lambda: list(pool.map(lambda pod: api.delete(f"{home}/{pod.name}", uid=pod.metadata.uid), pods))
+            )
+        return took, ""
+
+    works: dict[str, Work] = {
+        "drill": drill,
+        "chaostoolkit terminate_pods": lambda: peer(field, access, count, sys.executable, CHAOSTOOLKIT),
+    }
     if krkn:
-        yield "krkn-lib delete_pod", peer(field, access, count, krkn, KRKN)
+        works["krkn-lib delete_pod"] = lambda: peer(field, access, count, krkn, KRKN)
+    return works
 
 
-def peer(field: Field, access: Access, count: int, python: str, program: str) -> str:
+def peer(field: Field, access: Access, count: int, python: str, program: str) -> tuple[float, str]:
     """What *program* needs for *count* pods, in a process of its own: clients read a kubeconfig once, at import."""
     field.sow_gated(count)
     env = {**os.environ, "KUBECONFIG": access.kubeconfig}
     command = [python, "-c", program, access.kubeconfig, field.namespace]
     done = subprocess.run(command, capture_output=True, text=True, env=env)
     if done.returncode:
-        return f"failed: {done.stderr.splitlines()[-1]}"
+        raise SystemExit(f"the peer failed: {done.stderr.splitlines()[-1]}")
     left = len(field._pods(paths.all_of("Pod", field.namespace)))
-    return f"{float(done.stdout.splitlines()[-1]):.1f} s" + (f", {left} left" if left else "")
+    return float(done.stdout.splitlines()[-1]), f"; {left} left" if left else ""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pods", type=int, default=50)
     parser.add_argument("--deletions", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--image", default=HelperSettings().image)
     parser.add_argument("--kernel", choices=sorted(BACKEND), default="host")
     parser.add_argument("--krkn-python", default="", metavar="FILE", help="a Python that has krkn-lib")
@@ -242,15 +302,15 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory() as folder:
             pods = field.sow(options.pods) if options.pods else []
-            for name, access in (("near", near), ("far", far_access(near, Path(folder)))):
-                for who, figure in faults(field, access, pods) if pods else ():
+            reached = {"near": near, "far": far_access(near, Path(folder))}
+            for name, access in reached.items() if pods else ():
+                for who, figure in in_turn(field, options.rounds, faults(field, access, pods)):
                     print(f"{name:5} latency into {len(pods)} pods   {who:28} {figure}", flush=True)
             for pod in pods:
                 field.api.delete(paths.one("Pod", field.namespace, pod.name))
-            for name, access in (("near", near), ("far", far_access(near, Path(folder)))):
-                for who, figure in (
-                    deletions(field, access, options.deletions, options.krkn_python) if options.deletions else ()
-                ):
+            for name, access in reached.items() if options.deletions else ():
+                works = deletions(field, access, options.deletions, options.krkn_python)
+                for who, figure in in_turn(field, options.rounds, works):
                     print(f"{name:5} {options.deletions} pod deletions     {who:28} {figure}", flush=True)
     finally:
         field.delete()

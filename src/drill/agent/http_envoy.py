@@ -87,7 +87,6 @@ class HttpByEnvoy(Held):
         self.envoy = Child([*command, "--log-level", "error"], self.site.id)
         self._wait_until_ready(self.envoy)
         self.table.create(self._chains(port))
-        self.table.hold()
         return {"table": self.table.name, "listens": port, "keep-alive": "reset at the next request"}
 
     def _wait_until_ready(self, envoy: Child) -> None:

@@ -49,15 +49,23 @@ def delete_table(table: str) -> None:
     run("nft", "-f", "-", stdin=f"add table {table}\ndelete table {table}\n")
 
 
-def supported_family() -> str:
-    """Return the first family the kernel supports; only asks, makes nothing. Raises CommandFailed."""
+def family_for(name: str) -> str:
+    """Return the first family in which the kernel would make a table *name*; only asks, makes nothing.
+
+    Raises CannotApply when there is one of that name, CommandFailed when no family would do.
+    """
     refusals = []
     for family in FAMILIES:
         try:
-            run("nft", "-c", "add", "table", family, f"{PREFIX}try")
+            run("nft", "-c", "create", "table", family, name)  # unlike `add`, refused when the table is there
             return family
         except CommandFailed as error:
             refusals.append(str(error))
+        if f"{family} {name}" in drill_tables():
+            raise CannotApply(
+                f"nft table {name} is already there: another agent holds this injection, or one left it; "
+                "`drill recover` removes it"
+            )
     raise CommandFailed(f"the kernel's nf_tables does not know IPv4: {refusals[-1]}")
 
 
@@ -70,9 +78,9 @@ class Selection:
     peers: tuple[str, ...] = ()
     exempt: tuple[str, ...] = ()
 
-    def sets(self) -> str:
-        """Return the sets that ``rules`` refers to."""
-        lines = ["set ports { type inet_service; flags timeout; }"]
+    def sets(self, ttl: float) -> str:
+        """Return the sets that ``rules`` refers to; the port is selected for *ttl* seconds."""
+        lines = [f"set ports {{ type inet_service; flags timeout; elements = {{ {self.port} {_timeout(ttl)} }} }}"]
         for name, addresses in (("peers", self.peers), ("exempt", self.exempt)):
             if addresses:
                 lines.append(
@@ -95,6 +103,10 @@ class Selection:
         return "\n".join(lines)
 
 
+def _timeout(seconds: float) -> str:
+    return f"timeout {max(1, round(seconds * 1000))}ms"
+
+
 class Table:
     """The table of one injection."""
 
@@ -108,23 +120,18 @@ class Table:
         return f"{self.family} {self.name}"
 
     def prepare(self) -> None:
-        """Choose the family. Raises CannotApply when the table is there already."""
-        self.family = supported_family()
-        if self.full in drill_tables():
-            raise CannotApply(
-                f"nft table {self.name} is already there: another agent holds this injection, or one left it; "
-                "`drill recover` removes it"
-            )
+        """Choose the family. Raises CannotApply when the table is there already, CommandFailed."""
+        self.family = family_for(self.name)
 
     def create(self, chains: str) -> None:
-        """Create the table with its sets and *chains*; nothing is selected yet. Raises CommandFailed."""
-        run("nft", "-f", "-", stdin=f"table {self.full} {{\n{self.selection.sets()}\n{chains}\n}}\n")
+        """Create the table with its sets and *chains*; the port is selected at once. Raises CommandFailed."""
+        run("nft", "-f", "-", stdin=f"table {self.full} {{\n{self.selection.sets(self.ttl)}\n{chains}\n}}\n")
 
     def hold(self) -> None:
         """Select the port for another ``ttl`` seconds. Raises CommandFailed when the table is gone."""
         # Adding an element that is there keeps its old timeout: it is deleted and added in one transaction.
         what = f"element {self.full} ports {{ {self.selection.port}"
-        timed = f"add {what} timeout {max(1, round(self.ttl * 1000))}ms }}\n"
+        timed = f"add {what} {_timeout(self.ttl)} }}\n"
         run("nft", "-f", "-", stdin=f"{timed}delete {what} }}\n{timed}")
 
     def release(self) -> None:

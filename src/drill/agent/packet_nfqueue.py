@@ -80,7 +80,6 @@ class Nfqueue(Held):
         rules = self.table.selection.rules(arriving=True, verdict="goto fault")
         self.table.create(f"chain fault {{ }}\n{chain('pick', 'prerouting priority -310', rules)}")
         self.way = queue_rule(self.table, "fault", self.queue.number)
-        self.table.hold()
         return {"table": self.table.name, "queue": self.queue.number, "way": self.way}
 
     def refresh(self) -> None:

@@ -45,7 +45,6 @@ class NftDrop(Held):
         hook = f"{'input' if arriving else 'output'} priority -10"
         rules = self.table.selection.rules(arriving=arriving, verdict=self._verdict())
         self.table.create(chain("pick", hook, rules))
-        self.table.hold()
         return {"table": self.table.name, "verdict": self._verdict()}
 
     def refresh(self) -> None:

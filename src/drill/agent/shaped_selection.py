@@ -12,7 +12,7 @@ from typing import Protocol
 
 from drill.agent import ipset, tc
 from drill.agent.errors import CannotApply, CommandFailed
-from drill.agent.nft import PREFIX, Selection, Table, chain, supported_family, table_name
+from drill.agent.nft import PREFIX, Selection, Table, chain, family_for, table_name
 
 TCP = 6
 
@@ -111,7 +111,7 @@ def _destination(address: str) -> str:
 def way_to_select(injection: str, selection: Selection, ttl: float) -> Way:
     """Return the way this kernel offers. Raises CannotApply."""
     try:
-        supported_family()
+        family_for(table_name(injection))
     except CommandFailed:
         return ByFilter(injection, selection, ttl)
     return ByNft(injection, selection, ttl)

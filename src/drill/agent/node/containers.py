@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from drill.agent.hierarchies import parse_own
@@ -86,7 +87,7 @@ def is_pod(path: str, uid: str) -> bool:
 
 def containers(proc: Path = Path("/proc")) -> dict[str, Container]:
     """Return every container that has a process, by id; one pass over *proc*."""
-    scopes: dict[str, dict[str, str]] = {}
+    scopes: dict[str, Mapping[str, str]] = {}
     members: dict[str, list[Process]] = {}
     for entry in proc.iterdir():
         if not entry.name.isdigit():
@@ -122,9 +123,11 @@ class Scans:
             return self._found
 
 
-def _placed(text: str) -> tuple[str, dict[str, str]]:
+@lru_cache(maxsize=4096)
+def _placed(text: str) -> tuple[str, Mapping[str, str]]:
     """Return the container in a ``/proc/PID/cgroup`` and its scope for each controller."""
-    name, where = "", {}
+    name = ""
+    where: dict[str, str] = {}
     for controller, path in parse_own(text).items():
         found, scope = scope_of(path)
         if found:

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 from drill.agent.kernel import command_line
@@ -31,16 +31,14 @@ class Followed:
 
     moves = True
 
-    def __init__(
-        self, node: Node | Here, pod: PodPlace, spot: Spot, known: Iterable[str], on_end: Callable[[Spot], None]
-    ) -> None:
-        """*known* are the containers that are there already; *on_end* hears at once that the main process ended."""
+    def __init__(self, node: Node | Here, pod: PodPlace, spot: Spot, on_end: Callable[[Spot], None]) -> None:
+        """*spot* is where the container is now; *on_end* hears at once that its main process ended."""
         self.spot = spot
         self._on_end = on_end
         self.pid = 0
         self.changed = asyncio.Event()
         self._node, self._pod = node, pod
-        self._known = set(known)
+        self._known = set(spot.family)
         self._command = command_line(spot.pid) if spot.pid else []
         self._pidfd = -1
         self._search: asyncio.Task[None] | None = None

@@ -19,8 +19,8 @@ from drill.agent.node.spot import Here, Node, PodPlace, Spot
 Event = dict[str, Any]
 Key = tuple[str, str]
 """Injection and pod: its uid."""
-AT_ONCE = 2 * (os.cpu_count() or 1)
-"""Agents that start at the same time: more only make each other slow."""
+AT_ONCE = 3 * (os.cpu_count() or 1)
+"""Agents that start at the same time: each waits for the kernel half of its time; more are only in the way."""
 RELEASE_S = REVERT_S + 10
 """An agent that does not revert is killed and cleared up behind within this."""
 OTHERS_S = 8.0
@@ -56,8 +56,7 @@ class Holdings:
             raise CannotApply(f"{request.injection} already holds a fault at {pod.name}")
         spot = await self.find(pod)
         spec = prepared(request.spec, spot, self._node.exempt(spot))
-        known = [each.id for each in await asyncio.to_thread(self._node.family, pod)]
-        victim = Followed(self._node, pod, spot, known, lambda last: self._meters.note_end(pod, last))
+        victim = Followed(self._node, pod, spot, lambda last: self._meters.note_end(pod, last))
         applied: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
 
         def start() -> AgentProcess:

@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,6 +65,8 @@ class Spot:
     """The container's directories in all hierarchies: a process in all of them is none of the helper's."""
     pod_memory: str = ""
     """The pod's directory of the memory controller."""
+    family: tuple[str, ...] = ()
+    """All containers of the pod that had processes, oldest first: the sandbox, if there is one."""
 
     @property
     def root(self) -> str:
@@ -110,22 +112,18 @@ class Node:
 
     def find(self, pod: PodPlace) -> Spot:
         """Return the spot of *pod*'s container. Raises CannotApply when neither it nor its pod is on this node."""
-        family = self.family(pod)
+        family = containers.of_pod(self._scans.fresh().values(), pod.uid, pod.container)
         if not family:
             raise CannotApply(f"no process of {pod.name or pod.container} runs on this node")
         own = next((each for each in family if each.id == pod.container), None) or _only(family)
         return self.spot(own, own.main if own else None, family)
 
-    def family(self, pod: PodPlace) -> list[Container]:
-        """Return the containers of *pod* that have processes, oldest first: the sandbox, if there is one."""
-        return containers.of_pod(self._scans.fresh().values(), pod.uid, pod.container)
-
-    def spot(self, own: Container | None, main: Process | None, family: Iterable[Container]) -> Spot:
+    def spot(self, own: Container | None, main: Process | None, family: Sequence[Container]) -> Spot:
         """Put together what is known of container *own* of the pod *family*."""
         others = [each for each in family if own is None or each.id != own.id]
-        netns = self._netns(main, others)
+        netns, names = self._netns(main, others), tuple(each.id for each in family)
         if own is None or main is None:
-            return Spot(own.id if own else "", 0, 0, netns)
+            return Spot(own.id if own else "", 0, 0, netns, family=names)
         leaves = parse_own(Path(f"/proc/{main.pid}/cgroup").read_text())
         joins = [self.directory(*each) for each in self._paths(leaves)]
         groups = {name or "cpu": self.directory(name, path) for name, path in self._paths(own.scopes)}
@@ -142,6 +140,7 @@ class Node:
             groups=groups,
             shelter=tuple(dict.fromkeys(every)),
             pod_memory=memory,
+            family=names,
         )
 
     def _paths(self, paths: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -187,10 +186,6 @@ class Here:
     def find(self, pod: PodPlace) -> Spot:
         """The pod's network namespace, which is ours; the container itself is out of reach."""
         return Spot(pod.container, 0, 0, "/proc/self/ns/net")
-
-    def family(self, _: PodPlace) -> list[Container]:
-        """Other containers' processes are not seen."""
-        return []
 
     def exempt(self, _: Spot) -> list[str]:
         """The gateway, where the kubelet's probes come from; the node's other addresses the runner names."""
