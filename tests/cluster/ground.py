@@ -13,7 +13,9 @@ from drill.core.actions import AnyAction, undo_of
 from drill.core.facts import Endpoints
 from drill.target.kubernetes import manifests, marks, objects, paths
 from drill.target.kubernetes.api import Api
+from drill.target.kubernetes.helpers import Helpers
 from drill.target.kubernetes.planned import Timing
+from drill.target.kubernetes.podspec import HelperSettings
 from drill.target.kubernetes.target import KubernetesTarget
 
 IMAGE = "drill.dev/drill:0.1.0"
@@ -32,14 +34,16 @@ class Ground:
     admin: Api
     namespace: str
 
-    def target(self, *, api: Api | None = None) -> KubernetesTarget:
-        made = KubernetesTarget(api or self.api, self.namespace, NOWHERE, TIMING)
+    def target(self, *, api: Api | None = None, helpers: bool = False) -> KubernetesTarget:
+        caller = api or self.api
+        agents = (lambda: Helpers(caller, HelperSettings(image=helper_image()))) if helpers else None
+        made = KubernetesTarget(caller, self.namespace, NOWHERE, TIMING, agents)
         made.facts()
         return made
 
-    def begun(self, *actions: AnyAction) -> KubernetesTarget:
+    def begun(self, *actions: AnyAction, helpers: bool = False) -> KubernetesTarget:
         """A target that knows what is going to be done, with the undo of each action."""
-        made = self.target()
+        made = self.target(helpers=helpers)
         made.begin(f"run-{secrets.token_hex(3)}", [(one, undo_of(one)) for one in actions])
         return made
 

@@ -56,6 +56,25 @@ def test_a_killed_pod_is_replaced_and_its_place_keeps_its_name(healthy: Ground, 
     assert [one.name for one in web.replicas] == ["web-0", "web-1", "web-2"]
 
 
+def test_a_replica_that_is_down_from_the_kill_before_is_not_killed_again_but_waited_for(healthy: Ground):
+    kill = KillReplica(injection="k", replica=FIRST)
+    target = healthy.begun(kill, helpers=True)
+    before, starts = target.snapshot(FIRST), measured(target, "starts")
+    target.execute(kill)
+    comes(target, "starts", starts + 1)
+    healthy.wait(healthy.healthy)
+    target.execute(kill)  # from the second time on kubelet waits 10 s and more
+    comes(target, "starts", starts + 2)
+    assert not healthy.healthy()
+    target.execute(kill)
+    target.execute(undo_of(kill))
+    assert healthy.healthy()
+    assert measured(target, "starts") == starts + 2
+    assert target.snapshot(FIRST) == before
+    target.settled("k")
+    target.close()
+
+
 def scaled(to: int, before: int = 3) -> ScaleWorkload:
     return ScaleWorkload(injection="s", service="web", workload="Deployment/web", to=to, before=before)
 

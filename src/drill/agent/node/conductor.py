@@ -163,7 +163,7 @@ class Conductor:
         pod, number = PodPlace.read(message["pod"]), int(message["number"])
         spot = await self._holdings.find(pod)
         if not spot.pid:
-            raise CannotApply(f"{pod.name}: the container does not run")
+            return {"at": time.time(), "pid": 0}
         return await meters.in_own_thread(lambda: send_signal(spot, number))
 
 

@@ -22,6 +22,8 @@ from drill.target.kubernetes.watching import follow
 BUDGET_PATIENCE_S = 20.0
 """How long an eviction is tried again while a PodDisruptionBudget forbids it."""
 BUDGET_PAUSE_S = 0.5
+BACK_OFF_S = 300.0
+"""The longest that kubelet waits before it starts a container again that was killed often (its crash back-off)."""
 
 
 def evict(api: Api, pod: objects.Pod) -> float:
@@ -57,7 +59,10 @@ def delete(api: Api, pod: objects.Pod) -> float:
 
 
 def await_replica(view: ServiceView, action: AwaitReplica, starts_before: int | None) -> float:
-    """Wait until the place serves again; with *starts_before*, by a pod or container started since."""
+    """Wait until the place serves again; with *starts_before*, by a pod or container started since.
+
+    Longer than asked, where kubelet itself waits before it starts a container that was killed often.
+    """
 
     def serves(pods: Mapping[str, objects.Pod]) -> bool:
         pod = pods.get(action.replica)
@@ -65,6 +70,8 @@ def await_replica(view: ServiceView, action: AwaitReplica, starts_before: int | 
         return pod is not None and pod.ready and new
 
     at = view.await_pods(serves, action.within_s)
+    if at is None and _backs_off(view.pods().get(action.replica)):
+        at = view.await_pods(serves, BACK_OFF_S)
     if at is None:
         raise ActionFailed(
             f"{action.replica} does not serve after {action.within_s:g} s: {_why_not(view, action.replica)}"
@@ -80,6 +87,11 @@ def await_all(view: ServiceView, within_s: float) -> float:
     if at is None:
         raise ActionFailed(f"{view.name} has {view.ready()} of {wanted} serving pods after {within_s:g} s")
     return at
+
+
+def _backs_off(pod: objects.Pod | None) -> bool:
+    statuses = pod.status.container_statuses if pod is not None else ()
+    return any(one.state.waiting is not None and one.state.waiting.reason == "CrashLoopBackOff" for one in statuses)
 
 
 def _why_not(view: ServiceView, replica: str) -> str:

@@ -95,7 +95,7 @@ class Ephemeral(Holding):
     def _say(self, pod: PodRef, message: Message, timeout_s: float) -> Message:
         return self._talk(pod).ask(message, timeout_s)
 
-    def signal(self, pod: PodRef, number: int) -> float:
+    def signal(self, pod: PodRef, number: int) -> float | None:
         """Refuse: the container's processes are not seen from here."""
         raise ActionFailed(f"{pod.name}: no signal {number}: {APART}", hint="this needs a helper pod")
 

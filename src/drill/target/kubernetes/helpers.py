@@ -140,13 +140,13 @@ class Helpers(Holding):
         except Unavailable:
             return self._ask(node, message, timeout_s)
 
-    def signal(self, pod: PodRef, number: int) -> float:
-        """Send a signal to the container's main process. Raises ActionFailed."""
+    def signal(self, pod: PodRef, number: int) -> float | None:
+        """Send a signal to the container's main process; None where none runs. Raises ActionFailed."""
         try:
-            self._ask(pod.node, {"do": "signal", "pod": place(pod), "number": number})
+            said = self._ask(pod.node, {"do": "signal", "pod": place(pod), "number": number})
         except Unavailable as error:
             raise ActionFailed(str(error), hint=error.hint) from error
-        return time.time()
+        return time.time() if said["pid"] else None
 
     def measure(self, probe: Probe, pod: PodRef, peers: Sequence[PodRef] = ()) -> Measurement:
         """Answer *probe*, from the node's side or from *peers*. Raises Unavailable."""

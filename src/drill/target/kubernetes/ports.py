@@ -59,8 +59,11 @@ class NodeAgents(Protocol):
     def release(self, injection: str, pod: PodRef) -> float:
         """End the fault, or find that nothing of it is left; doing it twice is harmless."""
 
-    def signal(self, pod: PodRef, number: int) -> float:
-        """Send signal *number* to the main process of the pod's container, from outside its PID namespace."""
+    def signal(self, pod: PodRef, number: int) -> float | None:
+        """Send signal *number* to the main process of the pod's container, from outside its PID namespace.
+
+        Returns when, None when the container does not run. Raises ActionFailed.
+        """
 
     def measure(self, probe: Probe, pod: PodRef, peers: Sequence[PodRef] = ()) -> Measurement:
         """Answer *probe* at *pod*; from one of *peers* where the probe names a peer service, not ``users``."""

@@ -7,6 +7,7 @@ deed is preceded by its intent on the Service (``intents``). Facts come from the
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 
@@ -306,14 +307,21 @@ class KubernetesTarget:
     def _kill(self, action: KillReplica) -> float:
         view = self._view_of(action.replica)
         pod = view.pod(action.replica)
-        self._killed[action.injection, action.replica] = view.slots.starts(action.replica)
+        aim = (action.injection, action.replica)
+        before = self._killed.get(aim)
+        self._killed[aim] = view.slots.starts(action.replica)
         match action.mode:
             case "evict":
                 return acts.evict(self.api, pod)
             case "delete":
                 return acts.delete(self.api, pod)
-            case "kill":
-                return self.agents.signal(view.ref(action.replica), SIGKILL)
+        at = self.agents.signal(view.ref(action.replica), SIGKILL)
+        if at is not None:
+            return at
+        if before is None:
+            raise ActionFailed(f"{action.replica}: its container does not run", hint="see `kubectl describe pod`")
+        self._killed[aim] = before  # it is still down from the kill before: kubelet waits ever longer
+        return time.time()
 
     # ---- looking ----
 
