@@ -16,6 +16,7 @@ from drill.cli.view import View, burn_rate
 from drill.core.actions import undo_of
 from drill.core.observations import AlertSpan, SliSample
 from drill.journal import events as e
+from drill.plan.model import PredictedAlert
 
 START = 1_700_000_000.0
 
@@ -142,12 +143,37 @@ def test_other_alerts_are_named_as_foreseen_or_not(
     plan: Any, story: Any, labels: dict[str, str], said: str
 ) -> None:
     view = view_at(plan, story, 22.0)
-    span = AlertSpan(labels=labels, state="firing", start=START, end=START + 22, open=True)
-    seen = e.AlertsSeen(at=START + 22, start=START, end=START + 22, spans=(span,))
+    seen = others_seen(START + 20, labels)
     view.see(seen)
     assert any(said in line for line in screen(view, 22.0))
-    (line,) = [line for line in lines_of(plan, [*story[:3], seen]) if "firing too" in line]
+    told = [event for event in story if event.at < START + 20]
+    (line,) = [line for line in lines_of(plan, [*told, seen]) if "firing too" in line]
     assert ("nobody expected that" in line) is ("as predicted" not in said)
+
+
+def others_seen(since: float, labels: dict[str, str]) -> e.AlertsSeen:
+    span = AlertSpan(labels=labels, state="firing", start=since, end=START + 22, open=True)
+    return e.AlertsSeen(at=START + 22, start=START, end=START + 22, spans=(span,))
+
+
+def test_an_alert_of_before_is_no_surprise(plan: Any, story: Any) -> None:
+    seen = others_seen(START - 30, OTHERS[0][0])
+    view = view_at(plan, story, 22.0)
+    view.see(seen)
+    assert any("also firing, from before the faults: CartDown(cart page)" in line for line in screen(view, 22.0))
+    (line,) = [line for line in lines_of(plan, [*story[:3], seen]) if "firing too" in line]
+    assert line.endswith("is firing too: from before the faults")
+
+
+def test_an_alert_that_only_a_later_prediction_names_is_foreseen(plan: Any, story: Any) -> None:
+    labels = OTHERS[0][0]
+    also = (PredictedAlert(labels=labels, fires=False, may_fire=True),)
+    later = e.Predicted(at=START + 19, basis="the measured effect of 'slow'", expected=(), also=also)
+    told = [event for event in story if event.at < START + 19]
+    (line,) = [
+        line for line in lines_of(plan, [*told, later, others_seen(START + 20, labels)]) if "firing too" in line
+    ]
+    assert line.endswith("it was predicted that it may")
 
 
 def test_sparkline_marks_what_is_above_the_threshold() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from drill.core.observations import AlertSpan, SliSample
 from drill.engine.budget import Meter, spent
-from drill.engine.state import Abort, Acted, Command, Guarded, Measured, Observed, Prepared, Seen, Undo
+from drill.engine.state import Abort, Acted, Command, Foreseen, Guarded, Measured, Observed, Prepared, Seen, Undo
 from drill.plan.model import AbortCondition, Plan, PlannedSlo, PredictedAlert
 from engine.conversation import MATCH, Talk, injection, plan
 
@@ -115,6 +115,12 @@ def test_a_page_that_is_not_the_drills_ends_it_on_a_cluster():
 def test_other_alerts_are_no_reason_to_end(spans: tuple[AlertSpan, ...], changes: dict[str, object]):
     talk = holding(cluster().with_(**changes))
     assert aborted(talk.turn(8.0, seen(*spans))) == ""
+
+
+def test_a_page_that_only_a_later_prediction_names_is_no_reason_to_end():
+    talk = holding(cluster())
+    assert aborted(talk.turn(7.0, Foreseen((PredictedAlert(labels=STRANGER, fires=False, may_fire=True),)))) == ""
+    assert aborted(talk.turn(8.0, seen(firing(STRANGER)))) == ""
 
 
 def test_a_page_that_was_on_before_is_no_reason_to_end():

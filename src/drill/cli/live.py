@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from drill.cli.lines import number, span_words
-from drill.cli.view import AlertView, InjectionView, View, alert_name, burn_rate
+from drill.cli.view import BEFORE, AlertView, InjectionView, View, alert_name, burn_rate
 from drill.core.units import format_duration, format_ratio
 from drill.journal.events import AnyEvent
 
@@ -174,16 +174,16 @@ def _alert(view: View, alert: AlertView, now: float) -> Sequence[RenderableType]
 
 
 def _others(view: View) -> Sequence[RenderableType]:
-    """Alerts beside the expected ones: those that were to be expected, and those that were not."""
+    """Alerts beside the expected ones: those of before, those that were to be expected, and those that were not."""
+    kinds: dict[str, set[str]] = {f", {BEFORE}": set(), ", as predicted": set(), "": set()}
+    for span in view.others.values():
+        why = view.foreseen(span)
+        kinds[f", {BEFORE}" if why == BEFORE else ", as predicted" if why else ""].add(alert_name(span.labels))
     lines = []
-    for foreseen, what, style in (
-        (True, "also firing, as predicted", "dim"),
-        (False, "also firing", "bold yellow"),
-    ):
-        found = [span for span in view.others.values() if bool(view.foreseen(span)) is foreseen]
-        if found:
-            names = ", ".join(sorted({alert_name(span.labels) for span in found}))
-            lines.append(Text(f"  {what}: {names}", style=style, overflow="ellipsis", no_wrap=True))
+    for kind, names in kinds.items():
+        if names:
+            text, style = f"  also firing{kind}: {', '.join(sorted(names))}", "dim" if kind else "bold yellow"
+            lines.append(Text(text, style=style, overflow="ellipsis", no_wrap=True))
     return lines
 
 

@@ -17,6 +17,8 @@ from drill.core.units import parse_duration
 from drill.journal import events as e
 from drill.plan.model import ExpectedAlert, Plan, PlannedInjection, PredictedAlert
 
+BEFORE = "from before the faults"
+"""Why an alert that was firing when the timeline started is no surprise."""
 KEEP_SAMPLES = 600
 """SLI samples kept for the sparklines: more than any terminal is wide."""
 
@@ -91,6 +93,7 @@ class View:
     def __post_init__(self) -> None:
         self.injections = {planned.id: InjectionView(planned) for planned in self.plan.injections}
         self.alerts = [_alert_view(expected) for expected in self.plan.expected]
+        self._also = self.plan.also
 
     @property
     def end_s(self) -> float:
@@ -167,6 +170,7 @@ class View:
         self.basis = event.basis
         for alert, predicted in zip(self.alerts, event.expected, strict=False):
             alert.predicted = predicted or alert.predicted
+        self._also += event.also
 
     def _sample(self, samples: Sequence[SliSample]) -> None:
         for sample in samples:
@@ -208,7 +212,9 @@ class View:
 
     def foreseen(self, span: AlertSpan) -> str:
         """Say why an alert beside the expected ones is no surprise; empty when it is one."""
-        meant = [alert for alert in self.plan.also if matches(alert.labels, span.labels)]
+        if not self.t0 or span.start <= self.t0 + self.skew_s:
+            return BEFORE
+        meant = [alert for alert in self._also if matches(alert.labels, span.labels)]
         if any(alert.fires for alert in meant):
             return "as predicted"
         if any(alert.may_fire for alert in meant):

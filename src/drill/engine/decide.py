@@ -23,6 +23,7 @@ from drill.engine.state import (
     EndAsked,
     Enter,
     Finish,
+    Foreseen,
     Guarded,
     InjectionState,
     Measure,
@@ -72,6 +73,8 @@ def _learn(state: State, now: float, item: Seen, commands: list[Command]) -> Sta
             if item.error:
                 return _abort(state, "engine", f"{item.injection}: {item.error}", commands)
             return state.with_(prepared=state.prepared | {item.injection})
+        case Foreseen():
+            return state.with_(foreseen=(*state.foreseen, *item.alerts))
         case Acted():
             return _learn_action(state, item)
         case Measured():

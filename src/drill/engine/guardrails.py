@@ -36,7 +36,7 @@ def stray_page(state: State) -> str:
     plan = state.plan
     if plan.target == SANDBOX:
         return ""
-    known = [alert.match for alert in plan.expected] + [alert.labels for alert in plan.also] + [*plan.allow]
+    known = [alert.match for alert in plan.expected] + [alert.labels for alert in state.foreseen] + [*plan.allow]
     for span in state.seen.spans:
         if not span.open or span.state != "firing" or _key(span.labels) in state.before:
             continue

@@ -213,6 +213,7 @@ class Runner:
         plan = self.repredict(self._basis)
         expected = tuple(alert.predicted for alert in plan.expected)
         self._write(e.Predicted(basis=basis, expected=expected, also=plan.also))
+        self._inbox.put(s.Foreseen(plan.also))
 
     def _predict_from_traffic(self, injection: str) -> None:
         """Predict anew where fewer (or more) requests come than before: what counts is the share of all events."""

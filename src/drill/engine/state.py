@@ -10,7 +10,7 @@ from drill.core.actions import AnyAction
 from drill.core.observations import AlertmanagerAlert, AlertSpan, Notification, SliSample
 from drill.engine.budget import Meter
 from drill.journal.events import Phase
-from drill.plan.model import Plan, Step
+from drill.plan.model import Plan, PredictedAlert, Step
 
 LabelKey = tuple[tuple[str, str], ...]
 """An alert's labels, sorted: what tells one alert from another."""
@@ -37,6 +37,13 @@ class Prepared:
 
     injection: str
     error: str = ""
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """A prediction was made anew: these alerts may fire besides the expected ones."""
+
+    alerts: tuple[PredictedAlert, ...]
 
 
 @dataclass(frozen=True)
@@ -99,7 +106,7 @@ class EndAsked:
     """The faults have done their work: end them now in the ordinary way, and see the alerts resolve."""
 
 
-Seen = Prepared | Acted | Measured | Checked | Observed | Guarded | AbortAsked | EndAsked
+Seen = Prepared | Foreseen | Acted | Measured | Checked | Observed | Guarded | AbortAsked | EndAsked
 
 
 # ---- commands: what decide orders ------------------------------------------------------------------------
@@ -219,6 +226,8 @@ class State:
     aborted: bool = False
     ending: bool = False
     """All faults end now although their time is not over; everything else goes its way."""
+    foreseen: tuple[PredictedAlert, ...] = ()
+    """Alerts besides the expected ones that the plan or any later prediction says may fire."""
     seen: Observed = Observed((), (), ())
     lost_since: float = 0.0
     spent: Meter = field(default_factory=Meter)
@@ -239,4 +248,5 @@ class State:
 
 def initial(plan: Plan, now: float) -> State:
     """Return the state at the start of the baseline phase."""
-    return State(plan=plan, started=now, injections={item.id: InjectionState() for item in plan.injections})
+    injections = {item.id: InjectionState() for item in plan.injections}
+    return State(plan=plan, started=now, injections=injections, foreseen=plan.also)
