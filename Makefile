@@ -36,7 +36,7 @@ setup-test: setup ## Also get what only tests use: Chromium, user-mode-linux and
 demo: setup ## The main job: break the sandbox's checkout and watch its page fire, arrive and resolve.
 	@$(BIN)/drill run latency-spike --service checkout
 
-test: setup-test check e2e ## Every test that needs no cluster, on real servers too (about 35 minutes on 2 cores).
+test: setup-test check e2e ## Every test that needs no cluster, on real servers too (about 27 minutes on 2 cores).
 
 check: $(INSTALLED) lint types imports unit ## Lint, types, import rules and unit tests (about 2 minutes on 2 cores).
 
@@ -79,17 +79,24 @@ leaks: setup ## Kill drill's processes at random (N=500) and look for anything t
 leaks-cluster: setup ## The same on the test cluster (N=50), kubelet and API server among the victims; it must be up.
 	@$(BIN)/python -m bench.leaks.cluster --n $(or $(N),50) $(if $(INTO),--into $(INTO)) $(if $(MINUTES),--minutes $(MINUTES))
 
-# The sandbox's tests run one after another: each wants the machine's time for itself. Those that need no sandbox
-# (servers of their own, promtool, a browser) run beside them.
-BESIDE := $(addprefix tests/,e2e/alert_path alerting docs observe report security web)
+# Tests on real servers, two or three files at a time, each worker with sandboxes of its own; in an order that keeps two
+# CPUs busy and never starves what is about seconds: what works (promtool, a browser); the alert path's many servers
+# beside single sandboxes; the runbooks, two sandboxes at once, beside the rest; at last the scenarios, two at once, alone.
+WORKS := $(addprefix tests/,alerting docs report security web)
+ALERT_PATH := $(addprefix tests/e2e/,alert_path test_crash_e2e.py test_gameday_e2e.py test_training_e2e.py)
+RUNBOOKS := tests/e2e/test_runbooks_win_e2e.py
+SCENARIOS := tests/e2e/test_scenarios_e2e.py
+FOLDERS := $(filter-out $(WORKS) tests/e2e tests/cluster %/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
+REST := $(filter-out $(ALERT_PATH) $(RUNBOOKS) $(SCENARIOS),$(wildcard tests/e2e/test_*.py)) $(FOLDERS)
+AT_A_TIME := $(BIN)/pytest -q -m "$(REAL)" --dist loadfile --no-loadscope-reorder
 
 e2e:
-	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
-	$(BIN)/pytest -q -m "$(REAL)" $(BESIDE) > "$$log" 2>&1 & beside=$$!; \
-	failed=0; \
-	$(BIN)/pytest -q -m "$(REAL)" $(addprefix --ignore=,$(BESIDE)) || failed=1; \
-	wait $$beside || failed=1; \
-	cat "$$log"; exit $$failed
+	@failed=0; \
+	$(AT_A_TIME) -n 2 $(WORKS) || failed=1; \
+	$(AT_A_TIME) -n 3 $(ALERT_PATH) || failed=1; \
+	$(AT_A_TIME) -n 2 $(RUNBOOKS) $(REST) || failed=1; \
+	$(AT_A_TIME) -n 0 $(SCENARIOS) || failed=1; \
+	exit $$failed
 
 bench: setup ## Measure speed and memory and print a table.
 	@$(BIN)/python bench
