@@ -15,7 +15,7 @@ from drill.core.labels import matches
 from drill.core.observations import AlertmanagerAlert, AlertSpan, Notification, SliSample
 from drill.core.units import parse_duration
 from drill.journal import events as e
-from drill.plan.model import ExpectedAlert, Plan, PlannedInjection, PredictedAlert
+from drill.plan.model import ExpectedAlert, Plan, PlannedInjection, PredictedAlert, foreseen
 
 BEFORE = "from before the faults"
 """Why an alert that was firing when the timeline started is no surprise."""
@@ -93,7 +93,7 @@ class View:
     def __post_init__(self) -> None:
         self.injections = {planned.id: InjectionView(planned) for planned in self.plan.injections}
         self.alerts = [_alert_view(expected) for expected in self.plan.expected]
-        self._also = self.plan.also
+        self._also = foreseen(self.plan.also)
 
     @property
     def end_s(self) -> float:
@@ -170,7 +170,7 @@ class View:
         self.basis = event.basis
         for alert, predicted in zip(self.alerts, event.expected, strict=False):
             alert.predicted = predicted or alert.predicted
-        self._also += event.also
+        self._also = foreseen(self._also, event.also)
 
     def _sample(self, samples: Sequence[SliSample]) -> None:
         for sample in samples:

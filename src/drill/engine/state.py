@@ -41,7 +41,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Foreseen:
-    """A prediction was made anew: these alerts may fire besides the expected ones."""
+    """A prediction was made anew: it reckoned with these alerts besides the expected ones."""
 
     alerts: tuple[PredictedAlert, ...]
 
@@ -227,7 +227,7 @@ class State:
     ending: bool = False
     """All faults end now although their time is not over; everything else goes its way."""
     foreseen: tuple[PredictedAlert, ...] = ()
-    """Alerts besides the expected ones that the plan or any later prediction says may fire."""
+    """Alerts besides the expected ones that a prediction reckoned with, also those it ruled out."""
     seen: Observed = Observed((), (), ())
     lost_since: float = 0.0
     spent: Meter = field(default_factory=Meter)

@@ -6,9 +6,11 @@ moment the drill's timeline starts, unless a docstring says otherwise.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from drill.core.actions import Action
+from drill.core.labels import render
 from drill.core.probes import Effect
 from drill.core.values import Value
 
@@ -98,6 +100,14 @@ class PredictedAlert(Value):
     """How long the fault would have to last for it to fire for certain; None: it fires, or that does not help."""
     needs_error_ratio: float | None = None
     """The error ratio that would make it fire for certain; None: it fires, or that does not help."""
+
+
+def foreseen(*predictions: Iterable[PredictedAlert]) -> tuple[PredictedAlert, ...]:
+    """Return the alerts that any of *predictions*, oldest first, says fire or may; the latest of each."""
+    found: dict[str, PredictedAlert] = {}
+    for alerts in predictions:
+        found |= {render(alert.labels): alert for alert in alerts if alert.fires or alert.may_fire}
+    return tuple(found.values())
 
 
 class ExpectedAlert(Value):

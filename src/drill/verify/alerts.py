@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from drill.core.labels import Labels, matches, render
+from drill.core.labels import Labels, matches
 from drill.core.units import format_duration
 from drill.journal.events import Predicted
-from drill.plan.model import ExpectedAlert, PredictedAlert
+from drill.plan.model import ExpectedAlert, PredictedAlert, foreseen
 from drill.verify.delivery import Delivery, judge_delivery
 from drill.verify.model import AlertVerdict, Claim, Evidence, JudgedAlert
 from drill.verify.record import Record
@@ -87,10 +87,7 @@ def _judge_possible(record: Record, expected: ExpectedAlert, cause: Cause, first
 
 def predicted_also(record: Record) -> tuple[PredictedAlert, ...]:
     """All alerts that any prediction says may fire besides the expected, the latest prediction of each."""
-    found: dict[str, PredictedAlert] = {}
-    for alerts in (record.plan.also, *(event.also for event in record.all(Predicted))):
-        found |= {render(alert.labels): alert for alert in alerts if alert.fires or alert.may_fire}
-    return tuple(found.values())
+    return foreseen(record.plan.also, *(event.also for event in record.all(Predicted)))
 
 
 def judge_others(record: Record, also: Sequence[PredictedAlert]) -> tuple[list[JudgedAlert], list[JudgedAlert]]:

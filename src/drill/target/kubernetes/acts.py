@@ -22,6 +22,7 @@ from drill.target.kubernetes.watching import follow
 BUDGET_PATIENCE_S = 20.0
 """How long an eviction is tried again while a PodDisruptionBudget forbids it."""
 BUDGET_PAUSE_S = 0.5
+BACK_OFF = "CrashLoopBackOff"
 BACK_OFF_S = 300.0
 """The longest that kubelet waits before it starts a container again that was killed often (its crash back-off)."""
 
@@ -69,12 +70,14 @@ def await_replica(view: ServiceView, action: AwaitReplica, starts_before: int | 
         new = starts_before is None or view.slots.starts(action.replica) > starts_before
         return pod is not None and pod.ready and new
 
-    at = view.await_pods(serves, action.within_s)
-    if at is None and _backs_off(view.pods().get(action.replica)):
+    waited_s = action.within_s
+    at = view.await_pods(serves, waited_s)
+    if at is None and any(why == BACK_OFF for _, why in _waiting(view.pods().get(action.replica))):
+        waited_s += BACK_OFF_S
         at = view.await_pods(serves, BACK_OFF_S)
     if at is None:
         raise ActionFailed(
-            f"{action.replica} does not serve after {action.within_s:g} s: {_why_not(view, action.replica)}"
+            f"{action.replica} does not serve after {waited_s:g} s: {_why_not(view, action.replica)}"
         )
     return at
 
@@ -89,20 +92,17 @@ def await_all(view: ServiceView, within_s: float) -> float:
     return at
 
 
-def _backs_off(pod: objects.Pod | None) -> bool:
+def _waiting(pod: objects.Pod | None) -> list[tuple[str, str]]:
+    """The containers of *pod* that wait to be started, each with kubelet's reason."""
     statuses = pod.status.container_statuses if pod is not None else ()
-    return any(one.state.waiting is not None and one.state.waiting.reason == "CrashLoopBackOff" for one in statuses)
+    return [(one.name, one.state.waiting.reason) for one in statuses if one.state.waiting is not None]
 
 
 def _why_not(view: ServiceView, replica: str) -> str:
     pod = view.pods().get(replica)
     if pod is None:
         return "no new pod was made for it"
-    waiting = [
-        f"{one.name} waits: {one.state.waiting.reason}"
-        for one in pod.status.container_statuses
-        if one.state.waiting is not None
-    ]
+    waiting = [f"{name} waits: {reason}" for name, reason in _waiting(pod)]
     unmet = [f"{one.type}: {one.message or one.reason}" for one in pod.status.conditions if one.status != "True"]
     return f"pod {pod.name} ({pod.status.phase}): {'; '.join([*waiting, *unmet][:3]) or 'it was not restarted'}"
 
